@@ -1,0 +1,27 @@
+"""Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
+__version__ = "0.1.0"
+
+from importlib import import_module as _import
+
+# Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
+_names = {
+    'loader': 'ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype estimate_memory',
+    'data_cleaning': '''read_txt_folder read_jsonl read_csv chunk_texts prepare_dataset load_text_data python_docs read_documents
+        paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter unicode_repair
+        clean_dataset Ledger''',
+    'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
+    'gpt_model': 'GPTConfig GPT create_model Generator',
+    'checkpoint': 'CheckpointManager load_model get_model_info convert_legacy_checkpoint',
+    'lora': 'LoRALinear add_lora merge_lora SmoLoRA LoRATrainer preflight',
+    'eval': 'compute_rouge_scores perplexity bits_per_byte plot_training_curves compare_models benchmark_model report',
+    'cli': 'run_lab',
+}
+_where = {name: module for module, names in _names.items() for name in names.split()}
+__all__ = sorted(_where)
+
+def __getattr__(name):
+    if name not in _where: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = globals()[name] = getattr(_import(f'.{_where[name]}', __name__), name)
+    return value
+
+def __dir__(): return sorted({*globals(), *__all__})

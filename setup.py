@@ -1,0 +1,23 @@
+"Packaging: every setting comes from `settings.ini`, where nbdev reads it too."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+ini = ConfigParser(delimiters=['='], interpolation=None)
+ini.read(here/'settings.ini', encoding='utf-8')
+cfg = ini['DEFAULT']
+
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
+    author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license_expression='Apache-2.0',
+    long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
+    packages=find_packages(include=['llm_lab', 'llm_lab.*']), include_package_data=True, zip_safe=False,
+    python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(),
+    extras_require={'dev': cfg['dev_requirements'].split(), **{k.removesuffix('_requirements'): v.split() for k, v in cfg.items()
+                                                                if k.endswith('_requirements') and k != 'dev_requirements'}},
+    entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': ['llm_lab=llm_lab._modidx:d']},
+    classifiers=['Development Status :: 4 - Beta', 'Intended Audience :: Developers', 'Intended Audience :: Education',
+                 'Intended Audience :: Science/Research', 'Natural Language :: English', 'Programming Language :: Python :: 3',
+                 *[f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12, 13)]],
+)
