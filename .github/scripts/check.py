@@ -1,0 +1,136 @@
+"""All checks of the project, one line each, then `N passed, N failed`; exit 1 unless all passed.
+
+    check.py                 every check                check.py NAME [NAME ...]   only these (see `checks` below)
+    check.py --slow pages    pages with their slow cells
+"""
+import filecmp, os, re, shutil, subprocess, sys, tempfile, time, venv
+from pathlib import Path
+
+root = Path(__file__).resolve().parents[2]
+pages = sorted(p for p in (root/'nbs').glob('*.ipynb') if not p.name.startswith('_'))
+bin_dir = Path(sys.executable).parent
+slow = '--slow' in sys.argv
+posix = os.name == 'posix'
+results = []                       # (name, 'passed' | 'failed' | 'skipped')
+
+def note(name, ok, why=''):
+    "Record one result and show it."
+    state = ok if isinstance(ok, str) else 'passed' if ok else 'failed'
+    results.append((name, state)); print(f'{state:7} {name}' + (f'\n        {why.strip()}'.replace('\n', '\n        ') if why and state != 'passed' else ''), flush=True)
+
+def sh(*cmd, cwd=root, **env):
+    "Run a command; (exit code, everything it printed)."
+    done = subprocess.run([str(c) for c in cmd], cwd=cwd, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
+    return done.returncode, done.stdout
+
+def nbdev(name, cwd): return sh(sys.executable, '-c', f'import nbdev.cli, nbdev.clean, nbdev.doclinks, nbdev.export; from nbdev import *; from nbdev.clean import nbdev_clean; from nbdev.doclinks import nbdev_export; {name}()', cwd=cwd)
+
+def differing(a, b):
+    "Names of files that are not the same bytes in folders `a` and `b`."
+    files = lambda d: {p.relative_to(d) for p in d.rglob('*') if p.is_file() and '__pycache__' not in p.parts and '.ipynb_checkpoints' not in p.parts}
+    fa, fb = files(a), files(b)
+    return sorted(str(f) for f in fa ^ fb | {f for f in fa & fb if not filecmp.cmp(a/f, b/f, shallow=False)})
+
+def copy_of_source(tmp):
+    "The notebooks and what nbdev needs to work on them, somewhere it may change them."
+    for d in ('nbs', 'llm_lab'): shutil.copytree(root/d, tmp/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints', 'runs'))
+    for f in ('settings.ini', 'README.md'): shutil.copy(root/f, tmp/f)
+    return tmp
+
+def check_clean():
+    "Notebooks hold no churn: nbdev_clean changes nothing."
+    with tempfile.TemporaryDirectory() as d:
+        code, out = nbdev('nbdev_clean', copy_of_source(Path(d)))
+        changed = differing(root/'nbs', Path(d)/'nbs')
+    note('notebooks are clean', code == 0 and not changed, f'run nbdev_clean: it changes {", ".join(changed)}' if changed else out)
+
+def check_sync():
+    "The package is what the notebooks export, and every module has its page."
+    with tempfile.TemporaryDirectory() as d:
+        tmp = copy_of_source(Path(d))
+        for f in (tmp/'llm_lab').glob('*.py'):
+            if f.name != '__init__.py': f.unlink()
+        code, out = nbdev('nbdev_export', tmp)
+        changed = differing(root/'llm_lab', tmp/'llm_lab')
+    note('package and notebooks agree', code == 0 and not changed,
+         f'these differ from what the notebooks export: {", ".join(changed)}; edit the page, run nbdev_export (a module without a page: delete it)' if changed else out)
+
+def check_readme():
+    code, out = sh(sys.executable, '.github/scripts/readme.py', '--check')
+    note('README and index page agree', code == 0, out)
+
+def check_pages():
+    "Every page runs, and the number of pages that ran is the number there is."
+    workers = '2' if posix and (os.cpu_count() or 1) > 1 else '0'
+    cmd = [sys.executable, '-c', 'from nbdev.test import nbdev_test; nbdev_test()', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
+    start = time.time()
+    code, out = sh(*cmd, OMP_NUM_THREADS='1' if workers == '2' else os.environ.get('OMP_NUM_THREADS', ''), MPLBACKEND='agg')
+    ran, failed = set(re.findall(r'- Completed .*?([\w.-]+\.ipynb)', out)), set(re.findall(r'^\t(\S+\.ipynb)', out, re.M))
+    for p in pages: note(f'page {p.name}', p.name in ran and p.name not in failed and (code == 0 or bool(failed)), '' if p.name in ran else 'it did not run')
+    note(f'{len(ran)} of {len(pages)} pages ran in {time.time()-start:.0f} s', len(ran) == len(pages) > 0 and (code == 0) == (not failed))
+    if code: print(out[-6000:])
+
+def check_wheel():
+    "sdist → wheel → a fresh environment that sees the tested dependencies: it imports, lazily, and its command answers."
+    with tempfile.TemporaryDirectory() as d:
+        tmp = Path(d)
+        code, out = sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', root)
+        wheels = list((tmp/'dist').glob('*.whl'))
+        if code or len(wheels) != 1: return note('wheel builds from the sdist', False, out[-2000:])
+        note('wheel builds from the sdist', True)
+        venv.create(tmp/'env', with_pip=True)
+        py = tmp/'env'/('bin/python' if posix else 'Scripts/python.exe')
+        code, out = sh(py, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', wheels[0])
+        if code: return note('wheel installs', False, out)
+        site = next(p for p in map(Path, sys.path) if p.name == 'site-packages')
+        own = sh(py, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))')[1].strip()
+        (Path(own)/'tested_dependencies.pth').write_text(str(site))
+        check = ("import sys, llm_lab; from pathlib import Path; assert Path(llm_lab.__file__).is_relative_to(Path(sys.prefix).resolve()) or Path(llm_lab.__file__).is_relative_to(sys.prefix), llm_lab.__file__; "
+                 "heavy = {'torch','transformers','datasets','pandas','matplotlib'} & sys.modules.keys(); assert not heavy, heavy; "
+                 "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
+        code, out = sh(py, '-c', check, cwd=tmp)
+        note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
+        code, out = sh(py, '-m', 'llm_lab.cli', '--help', cwd=tmp)
+        note('wheel has the llm-lab command', code == 0 and 'run' in out and (py.parent/('llm-lab' if posix else 'llm-lab.exe')).exists(), out[-2000:])
+
+def check_run():
+    "A small whole run in an empty folder with every network socket blocked; then the same command finds it finished; then a wrong path."
+    with tempfile.TemporaryDirectory() as d:
+        tmp = Path(d)
+        (tmp/'blocked').mkdir()
+        (tmp/'blocked'/'sitecustomize.py').write_text(
+            'import socket\n'
+            'def refuse(self, address, *a):\n'
+            '    if self.family in (socket.AF_INET, socket.AF_INET6): raise OSError(f"network is blocked in this check: {address}")\n'
+            '    return connect(self, address, *a)\n'
+            'connect, socket.socket.connect, socket.socket.connect_ex = socket.socket.connect, refuse, refuse\n')
+        env = dict(PYTHONPATH=os.pathsep.join([str(tmp/'blocked'), str(root)]), HF_HOME=str(tmp/'hf'))
+        llm_lab = [sys.executable, '-m', 'llm_lab.cli']
+        code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', cwd=tmp, **env)
+        run = tmp/'runs'/'small'
+        note('small run, network blocked', code == 0 and (run/'report.html').exists(), out[-3000:])
+        if code == 0:
+            import json
+            r = json.loads((run/'report.json').read_text(encoding='utf-8'))
+            b, l = r['bits_per_byte'], r['lora']
+            ok = {'wall_s','peak_bytes','steps'} <= r.keys() and b.keys() >= {'model','gzip','xz','unigram','bigram'} and 0 < b['model'] < b['unigram'] < 8 and l['merge_max_diff'] < 1e-3
+            note('its report holds the numbers', ok, json.dumps({'bits_per_byte': b, 'lora': {k: v for k, v in l.items() if not isinstance(v, list)}}))
+            before = (run/'report.json').read_bytes()
+            code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', cwd=tmp, **env)
+            note('the same command again changes nothing', code == 0 and (run/'report.json').read_bytes() == before, out[-2000:])
+            code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', '--seed', '5', cwd=tmp, **env)
+            note('other settings under the same name are refused', code == 1 and 'seed' in out and 'Traceback' not in out, out[-2000:])
+        code, out = sh(*llm_lab, 'run', '--input', 'no-such-file.txt', cwd=tmp, **env)
+        note('a wrong path is one clear line', code == 1 and 'no-such-file.txt' in out and 'Traceback' not in out and not (tmp/'runs'/'no-such-file'/'report.json').exists(), out[-2000:])
+
+checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, pages=check_pages, wheel=check_wheel, run=check_run)
+
+if __name__ == '__main__':
+    asked = [a for a in sys.argv[1:] if not a.startswith('-')]
+    if unknown := set(asked) - checks.keys(): sys.exit(f'no check named {", ".join(unknown)}; there are: {", ".join(checks)}')
+    for name in asked or checks:
+        try: checks[name]()
+        except Exception as e: note(name, False, f'{type(e).__name__}: {e}')
+    n = {s: sum(state == s for _, state in results) for s in ('passed', 'failed', 'skipped')}
+    print(f'{n["passed"]} passed, {n["failed"]} failed' + (f', {n["skipped"]} skipped' if n['skipped'] else ''))
+    sys.exit(1 if n['failed'] or not n['passed'] else 0)
