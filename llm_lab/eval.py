@@ -6,13 +6,13 @@
 __all__ = ['INK', 'DASHES', 'Score', 'logits_of', 'encode_with', 'check_texts', 'as_ids', 'plan_windows', 'device_of',
            'context_of', 'evaluating', 'split_head', 'score_rows', 'progress_bar', 'TokenLosses', 'token_losses',
            'ratio_se', 'perplexity', 'bits_per_byte', 'compression_bits_per_byte', 'ngram_bits_per_byte',
-           'read_history', 'curve', 'new_figure', 'smoothed', 'several_runs', 'eval_keys', 'save_figure',
+           'read_history', 'curve', 'inked', 'new_figure', 'smoothed', 'several_runs', 'eval_keys', 'save_figure',
            'plot_training_curves', 'short_count', 'short_bytes', 'short_time', 'plot_bits_per_byte', 'plot_funnel',
            'plot_strips', 'plot_before_after', 'plot_steps', 'themed_svg', 'html_table', 'read_report', 'report']
 
 # %% ../nbs/06_eval.ipynb #9b620900
 import html, json, math, re
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 import numpy as np
 from .loader import resolve_device
@@ -386,6 +386,19 @@ def curve(
 INK = {'fg': '#1c2128', 'muted': '#667080', 'grid': '#d5dae1', 'c0': '#123f6d', 'c1': '#d2622a', 'c2': '#6fa8dc', 'c3': '#eab83e', 'c4': '#6b4c9a', 'c5': '#2f8f6b'}
 DASHES = ['-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1))]
 
+def inked(
+    draw,  # a function that draws
+):         # the same function, drawing with `INK`
+    "Let a function draw in our style without touching anyone else's."
+    @wraps(draw)
+    def inner(*args, **kw):
+        import matplotlib as mpl
+        fg,muted = INK['fg'],INK['muted']
+        with mpl.rc_context({'text.color': fg, 'axes.labelcolor': fg, 'axes.titlecolor': fg, 'legend.labelcolor': fg, 'xtick.color': muted, 'ytick.color': muted, 'axes.edgecolor': muted,
+                'hatch.color': muted, 'grid.color': INK['grid'], 'axes.grid': True, 'axes.axisbelow': True, 'axes.spines.top': False, 'axes.spines.right': False, 'legend.frameon': False,
+                'font.size': 9, 'axes.titlesize': 9.5, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'legend.fontsize': 8}): return draw(*args, **kw)
+    return inner
+
 def new_figure(
     rows=1,     # panels below one another
     cols=1,     # panels beside one another
@@ -393,17 +406,11 @@ def new_figure(
     height=3.,  # inches in all
     **kw,       # for `subplots`, such as `width_ratios`
 ):              # (figure, array of axes)
-    "A figure in our ink; it is shown by being the value of a cell, and not twice."
-    import matplotlib as mpl
+    "A figure that a notebook shows by being the value of a cell, and not twice."
     from matplotlib.figure import Figure
-    import matplotlib.pyplot as plt                         # lets a notebook know how to show figures
-    ink = INK
-    with mpl.rc_context({'text.color': ink['fg'], 'axes.labelcolor': ink['fg'], 'xtick.color': ink['muted'], 'ytick.color': ink['muted'], 'axes.edgecolor': ink['muted'],
-            'grid.color': ink['grid'], 'axes.grid': True, 'axes.axisbelow': True, 'axes.spines.top': False, 'axes.spines.right': False, 'font.size': 9, 'axes.titlesize': 9.5,
-            'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'legend.frameon': False, 'legend.labelcolor': ink['fg'], 'axes.titlecolor': ink['fg']}):
-        fig = Figure(figsize=(width, height), layout='constrained', dpi=90)
-        axes = fig.subplots(rows, cols, squeeze=False, **kw)
-    return fig, axes
+    import matplotlib.pyplot                                # lets a notebook know how to show figures
+    fig = Figure(figsize=(width, height), layout='constrained', dpi=90)
+    return fig, fig.subplots(rows, cols, squeeze=False, **kw)
 
 # %% ../nbs/06_eval.ipynb #0f32160c
 def smoothed(
@@ -452,12 +459,13 @@ def save_figure(
     return fig
 
 # %% ../nbs/06_eval.ipynb #b1026def
+@inked
 def plot_training_curves(
     log_history,         # our history, a Trainer's `state.log_history`, a `trainer_state.json`, or {run name: any of these}
     save_path=None,      # also write the picture here (.png, .svg, .pdf)
     x=None,              # 'step', 'tokens' or 'epoch'; None: tokens where every run counted them, else step
     keys=('loss', 'learning_rate', 'grad_norm'),  # panels, from the top; those not logged are left out, 'loss' must be there
-    smooth=0.9,          # weight of the past in the smoothed line; 0: raw values only
+    smooth=None,         # weight of the past in the smoothed line; None: by the number of points; 0: raw values only
     ln_vocab=None,       # ln V, drawn as the loss of knowing nothing
     nonfinite='error',   # 'error' or 'skip': what to do with nan and inf
 ):                       # a matplotlib figure; its label is the alt text
@@ -475,9 +483,10 @@ def plot_training_curves(
             colour,dash = INK[f'c{r % 6}'],DASHES[r % len(DASHES)]
             if any(key in e for e in h):
                 xs,ys = curve(h, key, x)
-                if key == 'loss' and smooth and len(ys) > 20:
+                weight = 1 - 1/(1 + len(ys)/40) if smooth is None else smooth
+                if key == 'loss' and weight and len(ys) > 20:
                     ax.plot(xs, ys, color=colour, lw=.8, alpha=.35)
-                    ax.plot(xs, smoothed(ys, smooth), dash, color=colour, lw=1.8, label=f'{name} {key}'.strip())
+                    ax.plot(xs, smoothed(ys, weight), dash, color=colour, lw=1.8, label=f'{name} {key}'.strip())
                 else: ax.plot(xs, ys, dash, color=colour, lw=1.6, marker='.' if len(ys) < 15 else None, label=f'{name} {key}'.strip())
                 alt.append(f"{name} {key.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g} over {xs[-1]:,.0f} {x}".strip())
             if ax is axes[0, 0] and key == 'loss':
@@ -488,7 +497,7 @@ def plot_training_curves(
     top = axes[0, 0]
     if ln_vocab is not None: top.axhline(ln_vocab, color=INK['muted'], ls=':', lw=1.4, label='ln V: knowing nothing')
     for ax,key in zip(axes[:, 0], panels): ax.set_ylabel({'loss': 'loss (nats per token)', 'grad_norm': 'gradient norm'}.get(key, key.replace('_', ' ')))
-    if top.get_legend_handles_labels()[0]: top.legend(fontsize=8, ncols=2 if len(top.get_lines()) > 5 else 1)
+    if top.get_legend_handles_labels()[0]: top.legend(ncols=2 if len(top.get_lines()) > 5 else 1)
     axes[-1, 0].set_xlabel({'step': 'step', 'tokens': 'tokens read', 'epoch': 'epoch'}[x])
     if x == 'tokens': axes[-1, 0].xaxis.set_major_formatter(lambda v, _: f'{v/1e6:g}M' if v >= 1e6 else f'{v/1e3:g}k' if v else '0')
     return save_figure(fig, save_path, 'Training curves: ' + '; '.join(alt))
@@ -510,6 +519,7 @@ def short_time(s):  # seconds
     return f'{int(s//60)} min {int(s%60)} s' if s >= 60 else f'{s:.3g} s'
 
 # %% ../nbs/06_eval.ipynb #679eefe5
+@inked
 def plot_bits_per_byte(
     scores,  # {'model': bits per byte, 'gzip': …, …}
 ):           # figure; 'model' stands out
@@ -517,10 +527,11 @@ def plot_bits_per_byte(
     scores = {k: float(v) for k,v in sorted(scores.items(), key=lambda kv: -kv[1]) if v is not None}
     fig,axes = new_figure(height=.55 + .34*len(scores)); ax = axes[0, 0]
     bars = ax.barh(list(scores), list(scores.values()), color=[INK['c1'] if k == 'model' else INK['c2'] for k in scores], height=.68)
-    ax.bar_label(bars, [f'{v:.3f}' for v in scores.values()], padding=4, color=INK['fg'])
+    ax.bar_label(bars, [f'{v:.3f}' for v in scores.values()], padding=4)
     ax.set_xlabel('bits per byte of held-out text (less is better)'); ax.grid(axis='y', visible=False); ax.margins(x=.12)
     return save_figure(fig, None, 'Bits per byte: ' + ', '.join(f'{k} {v:.3f}' for k,v in scores.items()))
 
+@inked
 def plot_funnel(
     funnel,  # [{'rule', 'dropped', 'left'}] in the order the rules ran
 ):           # figure
@@ -535,6 +546,7 @@ def plot_funnel(
     ax.xaxis.set_major_formatter(lambda v, _: f'{v:,.0f}')
     return save_figure(fig, None, 'Cleaning: ' + '; '.join(f"{n} {k:,}" for n,k in zip(names, left)))
 
+@inked
 def plot_strips(
     strip,  # one list per row: the document in each slot, -1 for padding
 ):          # figure
@@ -551,6 +563,7 @@ def plot_strips(
     docs,pad = len({d for row in strip for d in row if d >= 0}),sum(d < 0 for row in strip for d in row)
     return save_figure(fig, None, f'{len(strip)} packed rows holding {docs} documents; {pad} slots are padding')
 
+@inked
 def plot_before_after(
     before,   # loss before fine-tuning
     after,    # and after it
@@ -562,13 +575,14 @@ def plot_before_after(
     if not low <= diff <= high: low,high = -high,-low                       # the interval was given for before - after
     fig,axes = new_figure(1, 2, height=1.7, width_ratios=[1.3, 1]); a,b = axes[0]
     bars = a.barh(['before', 'after'], [before, after], color=[INK['c2'], INK['c1']], height=.6); a.invert_yaxis()
-    a.bar_label(bars, [f'{before:.3f}', f'{after:.3f}'], padding=4, color=INK['fg']); a.margins(x=.16); a.grid(axis='y', visible=False)
+    a.bar_label(bars, [f'{before:.3f}', f'{after:.3f}'], padding=4); a.margins(x=.16); a.grid(axis='y', visible=False)
     a.set_xlabel('held-out loss (nats per token)')
     b.axvline(0, color=INK['muted'], lw=1.2, ls='--')
     b.errorbar([diff], [0], xerr=[[max(0, diff - low)], [max(0, high - diff)]], fmt='o', color=INK['c1'], capsize=5, lw=2)
     b.set_yticks([]); b.set_xlabel('after − before, with its 95% interval'); b.margins(x=.2, y=.6)
     return save_figure(fig, None, f'Held-out loss {before:.3f} before and {after:.3f} after' + (f', difference between {low:.3f} and {high:.3f}' if ci else ''))
 
+@inked
 def plot_steps(
     steps,  # [{'name', 'wall_s', 'peak_bytes'}] in order
 ):          # figure
@@ -578,7 +592,7 @@ def plot_steps(
     for ax,key,label,show,colour in ((axes[0,0], 'wall_s', 'seconds', short_time, INK['c1']), (axes[0,1], 'peak_bytes', 'peak memory, GB', short_bytes, INK['c2'])):
         values = [s.get(key) or 0 for s in steps]
         bars = ax.barh(names, [v/1e9 if key == 'peak_bytes' else v for v in values], color=colour, height=.68)
-        ax.bar_label(bars, [show(v) for v in values], padding=3, fontsize=8, color=INK['fg']); ax.set_xlabel(label); ax.margins(x=.22); ax.grid(axis='y', visible=False)
+        ax.bar_label(bars, [show(v) for v in values], padding=3, fontsize=8); ax.set_xlabel(label); ax.margins(x=.22); ax.grid(axis='y', visible=False)
     axes[0,0].invert_yaxis()
     return save_figure(fig, None, 'Steps: ' + '; '.join(f"{n} {short_time(s.get('wall_s') or 0)}, {short_bytes(s.get('peak_bytes') or 0)}" for n,s in zip(names, steps)))
 
@@ -609,7 +623,7 @@ _css = '''
 * { box-sizing: border-box } body { margin:0; background:var(--bg); color:var(--fg); font:16px/1.6 var(--font) } main { max-width:58rem; margin:0 auto; padding:2.5rem 1.25rem 5rem }
 h1 { font-size:2rem; line-height:1.2; margin:0 0 .25rem } h2 { font-size:1.3rem; margin:3rem 0 .5rem; padding-top:1.2rem; border-top:1px solid var(--grid) } h3 { font-size:1rem; margin:1.6rem 0 .3rem }
 p { margin:.5rem 0 } .sub { color:var(--muted) } a { color:var(--c1) } svg { display:block; width:100%; height:auto; margin:.6rem 0 }
-.cards { display:grid; grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr)); gap:.8rem; margin:1.4rem 0 } .card { background:var(--card); border:1px solid var(--grid); border-radius:.6rem; padding:.8rem 1rem }
+.cards { display:grid; grid-template-columns:repeat(auto-fit,minmax(9.4rem,1fr)); gap:.8rem; margin:1.4rem 0 } .card { background:var(--card); border:1px solid var(--grid); border-radius:.6rem; padding:.8rem 1rem }
 .card b { display:block; font-size:1.55rem; line-height:1.25; font-variant-numeric:tabular-nums } .card span { color:var(--muted); font-size:.86rem; line-height:1.35; display:block }
 .wide { overflow-x:auto } table { border-collapse:collapse; width:100%; font-size:.88rem; margin:.6rem 0 } th,td { text-align:left; vertical-align:top; padding:.35rem .7rem .35rem 0; border-bottom:1px solid var(--grid) }
 th { color:var(--muted); font-weight:600 } td.n,th.n { text-align:right; font-variant-numeric:tabular-nums } pre,code { font-family:var(--mono); font-size:.84rem } td pre { margin:0; background:none; border:0; padding:0 }
