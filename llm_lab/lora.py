@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['is_linear', 'LoRALinear', 'find_targets', 'add_lora', 'lora_layers', 'trained_share', 'merge_lora', 'save_adapter',
-           'read_adapter', 'load_adapter', 'encode_pairs', 'pair_losses', 'bootstrap_interval', 'Preflight',
-           'preflight', 'sft_trainer', 'finetune', 'save_merged']
+           'read_adapter', 'load_adapter', 'encode_pairs', 'collate_pairs', 'completion_losses', 'pair_losses',
+           'bootstrap_interval', 'Preflight', 'preflight', 'sft_trainer', 'finetune', 'save_merged']
 
 # %% ../nbs/05_lora.ipynb #3037bace
-import json, math, os, re, shutil, tempfile
+import inspect, json, math, os, re, shutil, tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn, Tensor
 from fastcore.basics import patch
 
-from .loader import resolve_device
+from .loader import resolve_device, resolve_dtype
 
 # %% ../nbs/05_lora.ipynb #5cf300b7
 def is_linear(
@@ -323,6 +323,32 @@ def encode_pairs(
     return Dataset.from_dict(rows)
 
 # %% ../nbs/05_lora.ipynb #28a91ee8
+def collate_pairs(
+    examples:list,  # dicts with input_ids and labels
+) -> dict:          # input_ids, attention_mask, position_ids, labels: each (B, T)
+    "Pad on the left, so that all completions end in the last column."
+    T = max(len(e['input_ids']) for e in examples)
+    fill = lambda key,pad: torch.tensor([[pad]*(T - len(e['input_ids'])) + list(e[key]) for e in examples])
+    seen = torch.tensor([[0]*(T - len(e['input_ids'])) + [1]*len(e['input_ids']) for e in examples])
+    return dict(input_ids=fill('input_ids', 0), attention_mask=seen, position_ids=(seen.cumsum(1) - 1).clamp(min=0), labels=fill('labels', -100))
+
+def completion_losses(
+    model:nn.Module,  # a causal language model of transformers
+    batch:dict,       # from `collate_pairs`
+) -> tuple:           # losses in nats (B, K), zero where nothing is asked; and where something is (B, K)
+    "The loss at each completion token, with logits for the last K columns only."
+    batch = dict(batch); labels = batch.pop('labels')
+    K = labels.shape[1] - int((labels != -100).any(0).float().argmax())   # columns from the first one that counts
+    known = inspect.signature(model.forward).parameters
+    if 'logits_to_keep' in known: batch['logits_to_keep'] = K + 1
+    logits = model(**{k:v for k,v in batch.items() if k in known or k != 'position_ids'}).logits
+    logits,targets = logits[:, -K-1:-1],labels[:, -K:]                    # the column before predicts the next
+    hit = targets != -100                                                 # (B, K)
+    losses = torch.zeros(hit.shape, device=logits.device)
+    losses[hit] = F.cross_entropy(logits[hit].float(), targets[hit], reduction='none')
+    return losses, hit
+
+# %% ../nbs/05_lora.ipynb #ba515e01
 def pair_losses(
     model:nn.Module,      # a causal language model of transformers
     rows,                 # from `encode_pairs`
@@ -330,21 +356,14 @@ def pair_losses(
 ) -> tuple:               # two float64 tensors with one entry per example: summed loss in nats, number of tokens it counts
     "How surprised a model is by each completion."
     if not len(rows): raise ValueError('no examples to score')
-    device = next(model.parameters()).device
-    nll,count = torch.zeros(len(rows), dtype=torch.float64),torch.zeros(len(rows), dtype=torch.float64)
-    all_ids,all_labels = rows['input_ids'],rows['labels']
-    order = sorted(range(len(rows)), key=lambda i: (-len(all_ids[i]), i))   # similar lengths together: little padding
+    device,examples = next(model.parameters()).device,rows.to_list()
+    nll,count = torch.zeros(2, len(rows), dtype=torch.float64)
+    order = sorted(range(len(rows)), key=lambda i: (len(examples[i]['input_ids']), i))   # similar lengths together: little padding
     with _evaluating(model):
         for b in range(0, len(order), batch_size):
-            which = order[b:b+batch_size]; T = len(all_ids[which[0]])
-            ids = torch.tensor([all_ids[i] + [0]*(T - len(all_ids[i])) for i in which], device=device)              # (B, T)
-            labels = torch.tensor([all_labels[i] + [-100]*(T - len(all_labels[i])) for i in which], device=device)  # (B, T)
-            seen = torch.tensor([[1]*len(all_ids[i]) + [0]*(T - len(all_ids[i])) for i in which], device=device)    # (B, T)
-            logits,targets = model(input_ids=ids, attention_mask=seen).logits[:, :-1],labels[:, 1:]
-            hit = targets != -100                                                                                   # (B, T-1)
-            loss = torch.zeros(hit.shape, dtype=torch.float64, device=device)
-            loss[hit] = F.cross_entropy(logits[hit].float(), targets[hit], reduction='none').double()
-            nll[which],count[which] = loss.sum(1).cpu(),hit.sum(1).double().cpu()
+            which = order[b:b+batch_size]
+            losses,hit = completion_losses(model, {k:v.to(device) for k,v in collate_pairs([examples[i] for i in which]).items()})
+            nll[which],count[which] = losses.double().sum(1).cpu(),hit.double().sum(1).cpu()
     return nll, count
 
 # %% ../nbs/05_lora.ipynb #07c01ff1
@@ -475,6 +494,7 @@ def sft_trainer(
     learning_rate:float=2e-3,  # highest rate; it rises over the first tenth of the steps, then falls along a cosine
     max_steps:int=100,         # optimizer steps
     batch_size:int=8,          # examples per step and device
+    bf16:bool=False,           # multiply in bfloat16; weights, adapters and optimizer stay as they are
     seed:int=0,                # of order and dropout
     progress:bool|None=None,   # a progress bar; None: only on a terminal
     **settings,                # anything else SFTConfig takes
@@ -484,14 +504,18 @@ def sft_trainer(
     from transformers.trainer_callback import ProgressCallback
     from trl import SFTConfig, SFTTrainer as Base
     class SFTTrainer(Base):
-        "As in TRL, silent: it tells no server that it was started."
+        "As in TRL, with logits where the loss needs them; it tells no server that it was started."
         def _send_telemetry(self): pass
         def create_model_card(self, *args, **kwargs): pass
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            losses,hit = completion_losses(model, inputs)
+            return losses.sum()/(hit.sum() if num_items_in_batch is None else num_items_in_batch)
+    checkpointing = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
     args = SFTConfig(**{**dict(output_dir=str(output_dir), learning_rate=learning_rate, max_steps=max_steps, per_device_train_batch_size=batch_size,
         warmup_steps=max(1, max_steps//10), lr_scheduler_type='cosine', train_sampling_strategy='group_by_length', seed=seed, data_seed=seed,
-        logging_steps=1, save_strategy='no', report_to='none', disable_tqdm=True, gradient_checkpointing=False, bf16=False,
+        logging_steps=1, save_strategy='no', report_to='none', disable_tqdm=True, bf16=bf16, **{checkpointing: False},
         dataloader_pin_memory=False, use_cpu=next(model.parameters()).device.type == 'cpu', dataset_kwargs={'skip_prepare_dataset': True}), **settings})
-    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer, callbacks=[_bar(max_steps, progress)])
+    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer, data_collator=collate_pairs, callbacks=[_bar(max_steps, progress)])
     for c in (PrinterCallback, ProgressCallback): trainer.remove_callback(c)
     return trainer
 
@@ -518,14 +542,13 @@ def _train(trainer):
 def _complete(model, tokenizer, prompts, max_length, separator, max_new_tokens):
     "What the model writes, greedily, after each prompt."
     device,sep = next(model.parameters()).device,tokenizer(separator, add_special_tokens=False)['input_ids'] if separator else []
-    made = []
+    start = _start_ids(tokenizer); room = max_length - max_new_tokens - len(start) - len(sep)
+    rows = [start + tokenizer(p, add_special_tokens=False)['input_ids'][:room] + sep for p in prompts]
+    batch = collate_pairs([dict(input_ids=r, labels=r) for r in rows])
     with _evaluating(model):
-        for p in prompts:
-            start = _start_ids(tokenizer); room = max_length - max_new_tokens - len(start) - len(sep)
-            ids = torch.tensor([start + tokenizer(p, add_special_tokens=False)['input_ids'][:room] + sep], device=device)
-            out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False, use_cache=True, pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id or 0)
-            made.append(tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True).strip())
-    return made
+        out = model.generate(input_ids=batch['input_ids'].to(device), attention_mask=batch['attention_mask'].to(device), max_new_tokens=max_new_tokens,
+            do_sample=False, pad_token_id=next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None))
+    return [tokenizer.decode(o[batch['input_ids'].shape[1]:], skip_special_tokens=True).strip() for o in out]
 
 def _unseen(val, train):
     "The held-out pairs that are no training pairs, and how many were."
@@ -546,7 +569,8 @@ def finetune(
     max_val:int=200,            # held-out pairs that are scored, drawn with the seed
     n_shown:int=4,              # of them, written out before and after
     max_new_tokens:int=32,      # longest of these completions
-    tokenizer=None, device=None, seed:int=0, progress:bool|None=None,
+    tokenizer=None, device=None, dtype=None,   # dtype of the multiplications while training; None: bfloat16 where the machine is fast at it
+    seed:int=0, progress:bool|None=None,
 ) -> dict:                      # loss_before, loss_after, ci, trained_share, merge_max_diff, n_examples, history, examples, …
     "LoRA fine-tune a model on pairs, measure it on held-out pairs, and write adapter and merged model."
     device = resolve_device(device); folder = Path(folder)
@@ -563,7 +587,7 @@ def finetune(
     add_lora(model, r, lora_alpha, lora_dropout, target_modules, seed)
     share = trained_share(model)['share']
     with tempfile.TemporaryDirectory() as scratch:
-        history = _train(sft_trainer(model, train, tokenizer, scratch, learning_rate, max_steps, batch_size, seed, progress))
+        history = _train(sft_trainer(model, train, tokenizer, scratch, learning_rate, max_steps, batch_size, resolve_dtype(dtype, device) == torch.bfloat16, seed, progress))
     (nll_after,_),text_after = pair_losses(model, val),write()
     save_adapter(model, folder/'adapter', base_model=str(model_or_folder) if isinstance(model_or_folder, (str, Path)) else None)
     merged = save_merged(model, tokenizer, folder/'merged', sample=torch.tensor(val['input_ids'][:1], device=device), separator=separator)
