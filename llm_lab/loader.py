@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['log', 'resolve_device', 'resolve_dtype', 'ModelFilesError', 'safetensors_header', 'read_manifest', 'write_manifest',
-           'ModelReport', 'check_folder', 'verify_model', 'Source', 'cached_snapshot', 'ModelLoader',
-           'load_model_with_fallback', 'download_model_manually']
+           'ModelReport', 'check_folder', 'verify_model', 'Source', 'cached_snapshot', 'find_model', 'ModelLoader',
+           'load_model_with_fallback', 'download_model_manually', 'LocalHub']
 
 # %% ../nbs/00_loader.ipynb #884b158c
-import hashlib, json, logging, os, re, shutil, threading, time
+import json, logging, os, re, shutil, threading, time
 from contextlib import contextmanager
 from pathlib import Path
-from fastcore.basics import patch
 
 # %% ../nbs/00_loader.ipynb #9269024a
 def resolve_device(
@@ -85,6 +84,7 @@ def _what_is(path) -> str|None:
     if start.startswith(b'<'): return 'an HTML page instead of the file'
 
 def _sha256(path) -> str:
+    import hashlib
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
 # %% ../nbs/00_loader.ipynb #396a8162
@@ -131,49 +131,57 @@ class ModelReport(list):
 _weight_file = re.compile(r'(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)')
 _indexes = 'model.safetensors.index.json', 'pytorch_model.bin.index.json'
 
-def _weight_names(folder:Path) -> tuple[list[str], dict]:  # the files, and which file each tensor is in ({} without an index)
-    "The weight files a folder needs: one file, or the shards that an index names."
+def _weight_names(folder:Path, listed) -> tuple[list[str], dict]:  # the files; which file each tensor is in ({} without an index)
+    "The weight files that a folder needs: one file, or the shards that an index names."
+    here = listed if any(map(_weight_file.fullmatch, listed)) else {p.name for p in folder.iterdir()}
     for single,index in zip(('model.safetensors', 'pytorch_model.bin'), _indexes):
-        if (folder/single).is_file(): return [single], {}
-        if (folder/index).is_file():
+        if single in here: return [single], {}
+        if index in here:
             try: where = json.loads((folder/index).read_text(encoding='utf-8'))['weight_map']
-            except (ValueError, KeyError, TypeError): return [], {}   # the index has a row of its own in the report
+            except (OSError, ValueError, KeyError, TypeError): where = {}
             return sorted(set(where.values())), where
     return ['model.safetensors'], {}
 
 # %% ../nbs/00_loader.ipynb #d0dacdfe
+def _looks_like_json(path:Path, full:bool) -> bool:
+    "Parse it; or, for a large file in a hurry, look at both ends."
+    if full or path.stat().st_size < 1<<16: json.loads(path.read_bytes()); return True
+    with open(path, 'rb') as f:
+        start = f.read(64).strip()[:1]
+        f.seek(-64, 2)
+        return start + f.read().strip()[-1:] in (b'{}', b'[]')
+
 def _problem(path:Path, entry:dict, full:bool, headers:dict) -> str:
     "What is wrong with one file; '' if nothing."
     if not path.is_file(): return 'missing'
-    stat = path.stat(); size = stat.st_size
+    stat = path.stat(); size,mtime = stat.st_size,stat.st_mtime_ns
     if size == 0: return 'empty'
     if size != entry.get('size', size): return _what_is(path) or f"{size} bytes, the manifest says {entry['size']}"
-    if 'sha256' in entry and (full or stat.st_mtime_ns != entry.get('mtime_ns', stat.st_mtime_ns)):
-        if _sha256(path) != entry['sha256']: return 'altered: its sha256 is not the one in the manifest'
+    if 'sha256' in entry and (full or mtime != entry.get('mtime_ns', mtime)) and _sha256(path) != entry['sha256']:
+        return 'altered: its sha256 is not the one in the manifest'
     try:
         if path.suffix == '.safetensors': headers[path.name] = safetensors_header(path)
-        elif path.suffix == '.json' and (full or not entry or size < 1<<16): json.loads(path.read_bytes())
-        elif path.suffix == '.bin' and (what := _what_is(path)): return what
+        elif path.suffix == '.json' and not _looks_like_json(path, full): return _what_is(path) or 'not JSON'
     except ValueError as e: return _what_is(path) or (f'not JSON: {e}' if path.suffix == '.json' else str(e))
-    return ''
+    return (_what_is(path) or '') if path.suffix == '.bin' else ''
 
 def check_folder(
     folder,           # a model folder
     full:bool=False,  # hash every file that the manifest lists, and parse every JSON file
 ) -> ModelReport:
-    "Sizes, headers and the index against each other; what loading does before it uses a weight."
+    "Sizes, headers, and the index against the shards: what loading does before it uses a weight."
     folder = Path(folder)
     manifest = read_manifest(folder)
     listed = manifest['files'] if manifest else {}
-    weights,where = _weight_names(folder)
-    names = dict.fromkeys(['config.json', *listed, *weights, *(p.name for p in sorted(folder.glob('*.json')) if p.name != 'manifest.json')])
+    weights,where = _weight_names(folder, listed)
+    jsons = [p.name for p in sorted(folder.glob('*.json')) if p.name != 'manifest.json']
     report = ModelReport(folder, manifest=manifest)
-    for f in names:
+    for f in dict.fromkeys(['config.json', *weights, *listed, *jsons]):
         problem = _problem(folder/f, listed.get(f, {}), full, report.headers)
+        if f in _indexes and not weights: problem = problem or 'no weight_map in it'
+        lost = [t for t,shard in where.items() if shard == f and t not in report.headers.get(f, where)]
+        if lost: problem = f'{len(lost)} tensors that the index places here are not in it, {lost[0]} for one'
         report.append(dict(file=f, size=(folder/f).stat().st_size if (folder/f).is_file() else 0, problem=problem))
-    for row in report:                                        # each tensor has to be in the shard where the index puts it
-        if row['file'] in report.headers and (lost := [t for t,f in where.items() if f == row['file'] and t not in report.headers[f]]):
-            row['problem'] = f'{len(lost)} tensors that the index places here are not in it, {lost[0]} for one'
     return report
 
 def verify_model(
@@ -217,9 +225,9 @@ def _wait_s(e:Exception, attempt:int) -> float|None:  # None: trying again is no
     status = getattr(response, 'status_code', None)
     if status is not None and status != 408 and status != 429 and status < 500: return None
     asked = (getattr(response, 'headers', None) or {}).get('Retry-After', '')
-    return min(float(asked), 60) if str(asked).isdigit() else min(.5 * 2**attempt, 8)
+    return min(float(asked), 60) if str(asked).isdigit() else min(.25 * 2**attempt, 8)
 
-def _persist(call, name, revision, url, tries=4):
+def _persist(call, name, revision, url, tries=3):
     "Call the Hub; wait and try again where that helps, else explain."
     from huggingface_hub.errors import HFValidationError
     for attempt in range(tries):
@@ -240,7 +248,7 @@ def _wanted(names, code=False, tokenizer=True) -> list[str]:
             for suffix in ('.safetensors', '.bin') for shards in (False, True)]
     weights = next((s for s in sets if s), [])
     skip = {i for i in _indexes if not any('-of-' in w and w.rpartition('.')[2] in i for w in weights)}
-    other = [n for n in names if '/' not in n and _other_files.fullmatch(n) and n not in skip and (code or not n.endswith('.py'))
+    other = [n for n in names if not re.search(r'[/\\:]', n) and _other_files.fullmatch(n) and n not in skip and (code or not n.endswith('.py'))
              and (tokenizer or not _tokenizer_file.fullmatch(n)) and n != 'manifest.json']
     return other + weights
 
@@ -248,6 +256,7 @@ def _wanted(names, code=False, tokenizer=True) -> list[str]:
 def _content_id(path:Path, lfs:bool) -> str:
     "The name that the Hub gives to a file's content: sha256 for large files, git's blob id for small ones."
     if lfs: return _sha256(path)
+    import hashlib
     data = path.read_bytes()
     return hashlib.sha1(b'blob %d\0' % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -288,8 +297,10 @@ def _commit(folder:Path):
         os.replace(partial, folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
+    old = (read_manifest(folder) or {}).get('files', {})
     for f in new:
         if (partial/f).is_file(): os.replace(partial/f, folder/f)
+    for f in old.keys() - new.keys(): (folder/f).unlink(missing_ok=True)         # fetched once, gone from this revision
     os.replace(partial/'manifest.json', folder/'manifest.json')
     shutil.rmtree(partial, ignore_errors=True)
 
@@ -389,75 +400,55 @@ def _state(folder:Path, revision=None) -> tuple[str, ModelReport|None]:  # '' if
     return '', report
 
 # %% ../nbs/00_loader.ipynb #07a7ff06
-class ModelLoader:
-    "Loads a model and its tokenizer: from a complete folder, else from the Hub's cache, else from the Hub."
-    def __init__(self,
-        model_name_or_path,       # a name on the Hub ('gpt2', 'upstage/TinySolar-248m-4k') or a model folder
-        local_cache_dir=None,     # the folder of this one model: looked at first, filled after a download; None: no folder, the Hub's cache
-        device_map=None,          # 'cpu', 'cuda', 'mps'; 'auto' or a dict: accelerate decides; None: `resolve_device()`
-        torch_dtype=None,         # the same as `dtype`
-        use_fast_tokenizer=True,  # False: the slow Python tokenizer where the model has one
-        *,
-        dtype=None,               # a torch dtype or its name; None or 'auto': as stored in the files
-        revision=None,            # branch, tag or commit; None: what the folder holds, else main
-        token=None,               # for private and gated models; None: the one `hf auth login` stored
-        offline=None,             # True: never ask the network; None: as HF_HUB_OFFLINE says
-        trust_remote_code=False,  # True: run Python code that comes with the model
-        progress=None,            # bars by bytes: None on a terminal only, True always, False never
-        endpoint=None,            # the Hub's address; None: as HF_ENDPOINT says
-    ):
-        if None not in (torch_dtype, dtype) and torch_dtype != dtype: raise ValueError(f'dtype={dtype} and torch_dtype={torch_dtype}: give one of them')
-        self.model_name_or_path,self.local_cache_dir = model_name_or_path,Path(local_cache_dir).expanduser() if local_cache_dir else None
-        self.device_map,self.dtype,self.use_fast_tokenizer = device_map,torch_dtype if dtype is None else dtype,use_fast_tokenizer
-        self.torch_dtype,self.revision,self.token,self.offline = self.dtype,revision,token,_is_offline(offline)
-        self.trust_remote_code,self.progress,self.endpoint = trust_remote_code,progress,endpoint
-    def __repr__(self): return f"{type(self).__name__}({str(self.model_name_or_path)!r}{f', {str(self.local_cache_dir)!r}' if self.local_cache_dir else ''})"
+_hub_name = re.compile(r'[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?')
 
 # %% ../nbs/00_loader.ipynb #7aed0935
 _hub_name = re.compile(r'[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?')
 
-@patch
-def _get_load_path(self:ModelLoader) -> str:
-    "A folder to load from, or a name to fetch from the Hub. Override it to look elsewhere first."
-    name,why = str(self.model_name_or_path),[]
-    own = Path(name).expanduser()
-    repo = None if own.is_dir() else name
-    for folder in [f for f in (self.local_cache_dir, own) if f and (f is not own or own.is_dir())]:
-        if (_partial(folder)/'manifest.json').is_file():         # a crash between the last byte and the last rename
-            with _only_one(folder): _commit(folder)
-        wrong,report = _state(folder, self.revision)
-        if not wrong: return Source(folder, 'folder', f'complete, {len(report)} files checked', report)
+def _own_folder(name) -> Path|None:
+    "The folder that a name is, if it is one: a folder that merely has a model's name, without files of a model, is not."
+    folder = Path(str(name)).expanduser()
+    if not folder.is_dir() or _hub_name.fullmatch(str(name)) and not any((folder/f).exists() for f in ('config.json', 'manifest.json', *_indexes)): return None
+    return folder
+
+def find_model(
+    name,            # a name on the Hub, or a model folder
+    folder=None,     # the folder of this one model, looked at first
+    revision=None,   # branch, tag or commit; None: what is there, else main
+    offline=False,   # True: the Hub is not an answer
+) -> Source:
+    "Look for a model in its folder, in the Hub's cache, and leave the rest to the Hub; the reasons are kept."
+    own,why = _own_folder(name),[]
+    repo = None if own else str(name)
+    for place in filter(None, (folder, own)):
+        if (_partial(place)/'manifest.json').is_file():          # a crash between the last byte and the last rename
+            with _only_one(place): _commit(place)
+        wrong,report = _state(place, revision)
+        if not wrong: return Source(place, 'folder', f'complete, {len(report)} files checked', report)
         why.append(wrong)
         repo = repo or ((report and report.manifest) or {}).get('repo')
-    snapshot = cached_snapshot(repo, self.revision) if repo else None
-    if snapshot and (_has_tokenizer(snapshot) or self.offline):
-        wrong,report = _state(snapshot)
-        if not wrong: return Source(snapshot, 'cache', '; '.join([*why, "the Hub's cache has it whole"]), report)
-        why.append(wrong)
-    elif repo: why.append("the Hub's cache has no whole copy")
-    target = self.local_cache_dir or (own if own.is_dir() else f'models/{name.rpartition("/")[2]}')
-    if not repo: raise ModelFilesError('; '.join(why) + '. Copy these files again, or name the model on the Hub that the folder came from: ' + _repair_hint(None, target))
+    target = folder or own or f'models/{str(name).rpartition("/")[2]}'
+    if not repo: raise ModelFilesError('; '.join(why) + '. Copy these files again, or fetch the model anew: ' + _repair_hint(None, target))
     if not _hub_name.fullmatch(repo): raise ModelFilesError(f'{repo!r} is neither a folder here nor a name on the Hub (NAME or OWNER/NAME)')
-    if self.offline: raise ModelFilesError(f'{repo} is not on this machine and offline is set: {"; ".join(why)}. With a network, once: {_repair_hint(repo, target)}')
+    snapshot = cached_snapshot(repo, revision)
+    wrong,report = _state(snapshot) if snapshot else ("the Hub's cache does not have it", None)
+    if not wrong and not offline and not _has_tokenizer(snapshot): wrong = "the Hub's cache has no tokenizer for it"
+    if not wrong: return Source(snapshot, 'cache', '; '.join([*why, "the Hub's cache has it whole"]), report)
+    why.append(wrong)
+    if offline: raise ModelFilesError(f'{repo} cannot be loaded and the network is switched off: {"; ".join(why)}. With a network, once: {_repair_hint(repo, target)}')
     return Source(repo, 'hub', '; '.join(why))
 
-@patch
-def resolve(self:ModelLoader) -> Source:
-    "Where the model will be loaded from, and why; nothing is fetched."
-    found = self._get_load_path()
-    if isinstance(found, Source): return found
-    return Source(found, 'folder' if Path(found).is_dir() else 'hub', f'chosen by {type(self).__name__}')
-
 # %% ../nbs/00_loader.ipynb #f725750f
-def _ensure(name, folder:Path, revision=None, full=False, **kw) -> int:  # bytes fetched
+def _ensure(name, folder:Path, revision=None, full=False, tokenizer=True, **kw) -> int:  # bytes fetched
     "Fetch what a folder lacks; one process at a time, so a second one finds it done."
     with _only_one(folder):
         if (_partial(folder)/'manifest.json').is_file(): _commit(folder)
         wrong,report = _state(folder, revision)
         if full and not wrong: wrong = not verify_model(folder).ok
+        if tokenizer and not wrong: wrong = not _has_tokenizer(folder)
         if not wrong: return 0
         has = (report and report.manifest) or {}
-        return _fetch(name, folder, revision or (has.get('revision') if has.get('repo') == name else None), **kw)
+        return _fetch(name, folder, revision or (has.get('revision') if has.get('repo') == name else None), tokenizer=tokenizer, **kw)
 
 def _ensure_cached(name, revision=None, token=None, progress=None, endpoint=None, code=False) -> Path:
     "Fetch a model into the Hub's own cache, by huggingface_hub."
@@ -487,26 +478,6 @@ def _keep(snapshot:Path, folder:Path, name, revision=None):
             if re.fullmatch('[0-9a-f]{64}', blob.name): hashes[f] = blob.name
         _write_json(partial/'manifest.json', dict(repo=name, revision=snapshot.name, asked=revision, files={p.name: _entry(p, hashes.get(p.name)) for p in sorted(partial.iterdir())}))
         _commit(folder)
-
-# %% ../nbs/00_loader.ipynb #df16b2d1
-@patch
-def _prepare(self:ModelLoader) -> Source:
-    "Have the model in a folder on this machine, fetching it if need be."
-    found = self.resolve()
-    log.info('%s: loading from %s %s (%s)', self.model_name_or_path, found.kind, found, found.why)
-    folder,net = Path(found),dict(token=self.token, progress=self.progress, endpoint=self.endpoint, code=self.trust_remote_code)
-    own = Path(str(self.model_name_or_path)).expanduser()
-    if found.kind == 'hub':
-        if self.offline: raise ModelFilesError(f'{found} is on the Hub and offline is set')
-        folder = self.local_cache_dir or (own if own.is_dir() else None)
-        if folder: _ensure(str(found), folder, self.revision, **net)
-        else: folder = _ensure_cached(str(found), self.revision, **net)
-    elif found.kind == 'cache' and self.local_cache_dir:
-        folder = self.local_cache_dir
-        _keep(Path(found), folder, str(self.model_name_or_path), self.revision)
-    report = found.report if folder == Path(found) and found.report is not None else check_folder(folder)
-    if report.bad: raise ModelFilesError(f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in report.bad.items()) + f'. Repair it with {_repair_hint(self.model_name_or_path, folder)}')
-    return Source(folder, found.kind, found.why, report)
 
 # %% ../nbs/00_loader.ipynb #42cb2a05
 _torch_name = dict(F64='float64', F32='float32', F16='float16', BF16='bfloat16')
@@ -578,30 +549,6 @@ def _no_bars():
         if on: tl.enable_progress_bar()
 
 # %% ../nbs/00_loader.ipynb #db04794f
-@patch
-def load_model(self:ModelLoader):
-    "The model in eval mode, on its device, in the dtype of its files unless told otherwise."
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
-    folder = self._prepare()
-    headers,path = folder.report.headers,Path(folder)
-    _check_code(json.loads((path/'config.json').read_text(encoding='utf-8')), self.model_name_or_path, self.trust_remote_code)
-    one_device = self.device_map is None or not isinstance(self.device_map, dict) and str(self.device_map).partition(':')[0] in ('cpu', 'cuda', 'mps')
-    device = resolve_device(self.device_map) if one_device else self.device_map
-    given = self.dtype not in (None, 'auto')
-    dtype = resolve_dtype(self.dtype) if given else _stored_dtype(headers) or 'auto'
-    where = {} if device == 'cpu' else dict(device_map=device)
-    config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=self.trust_remote_code)
-    cls = _model_class(config) if headers and one_device else None
-    with _no_bars():
-        if cls is None: model,info = AutoModelForCausalLM.from_pretrained(path, config=config, dtype=dtype, local_files_only=True, trust_remote_code=self.trust_remote_code, weights_only=True, output_loading_info=True, **where)
-        else:
-            made = GenerationConfig.from_pretrained(path, local_files_only=True) if (path/'generation_config.json').is_file() else None
-            with _tensors(path, headers, self.progress) as tensors:
-                model,info = cls.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype, generation_config=made, output_loading_info=True, **where)
-            model.config.name_or_path = model.name_or_path = str(path)
-    if lost := sorted(info['missing_keys']): raise ModelFilesError(f'{path} lacks {len(lost)} weights that {type(model).__name__} needs, {lost[0]} for one: it is another kind of model, or was saved by another program')
-    return model
-
 @contextmanager
 def _tensors(folder:Path, headers:dict, progress=None):
     "Every tensor of a folder by name, none of them read yet."
@@ -614,21 +561,96 @@ def _tensors(folder:Path, headers:dict, progress=None):
         yield {name: _OnDisk(folder/f, mapped, name, *entry, bar) for f,tensors in headers.items() for mapped in [open_file(f)] for name,entry in tensors.items()}
 
 # %% ../nbs/00_loader.ipynb #d591d151
-@patch
-def load_tokenizer(self:ModelLoader):
-    "The tokenizer of the model."
-    from transformers import AutoTokenizer
-    folder = Path(self._prepare())
-    if not _has_tokenizer(folder): raise ModelFilesError(f'{folder} has no tokenizer files (tokenizer.json, tokenizer_config.json, vocab…): fetch them with {_repair_hint(self.model_name_or_path, folder)}')
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=self.use_fast_tokenizer, trust_remote_code=self.trust_remote_code)
+def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, progress=None):
+    "A model from a folder that was checked: made without memory, then filled tensor by tensor."
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    one_device = device_map is None or not isinstance(device_map, dict) and str(device_map).partition(':')[0] in ('cpu', 'cuda', 'mps')
+    device = resolve_device(device_map) if one_device else device_map
+    kw = dict(dtype=(_stored_dtype(headers) or 'auto') if dtype in (None, 'auto') else resolve_dtype(dtype), output_loading_info=True)
+    if device != 'cpu': kw['device_map'] = device
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
+    cls = _model_class(config) if headers and one_device else None
+    with _no_bars():
+        if cls is None: model,info = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=trust, weights_only=True, **kw)
+        else:
+            made = GenerationConfig.from_pretrained(folder, local_files_only=True) if (folder/'generation_config.json').is_file() else None
+            with _tensors(folder, headers, progress) as tensors: model,info = cls.from_pretrained(None, config=config, state_dict=tensors, generation_config=made, **kw)
+            model.config.name_or_path = model.name_or_path = str(folder)
+    if lost := sorted(info['missing_keys']): raise ModelFilesError(f'{folder} lacks {len(lost)} weights that {type(model).__name__} needs, {lost[0]} for one: it holds another kind of model, or was saved by another program')
+    return model
 
-@patch
-def load_model_and_tokenizer(self:ModelLoader) -> tuple:
-    "Both; a tokenizer without a padding token gets its end token as one."
-    model,tokenizer = self.load_model(),self.load_tokenizer()
-    if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token
-    return model,tokenizer
+# %% ../nbs/00_loader.ipynb #0ab6e05f
+class ModelLoader:
+    "Loads a model and its tokenizer: from a complete folder, else from the Hub's cache, else from the Hub."
+    def __init__(self,
+        model_name_or_path,       # a name on the Hub ('gpt2', 'upstage/TinySolar-248m-4k') or a model folder
+        local_cache_dir=None,     # the folder of this one model: looked at first, filled after a download; None: no folder, the Hub's cache
+        device_map=None,          # 'cpu', 'cuda', 'mps'; 'auto' or a dict: accelerate decides; None: `resolve_device()`
+        torch_dtype=None,         # the same as `dtype`
+        use_fast_tokenizer=True,  # False: the slow Python tokenizer where the model has one
+        *,
+        dtype=None,               # a torch dtype or its name; None or 'auto': as stored in the files
+        revision=None,            # branch, tag or commit; None: what the folder holds, else main
+        token=None,               # for private and gated models; None: the one `hf auth login` stored
+        offline=None,             # True: never ask the network; None: as HF_HUB_OFFLINE says
+        trust_remote_code=False,  # True: run Python code that comes with the model
+        progress=None,            # bars by bytes: None on a terminal only, True always, False never
+        endpoint=None,            # the Hub's address; None: as HF_ENDPOINT says
+    ):
+        if None not in (torch_dtype, dtype) and torch_dtype != dtype: raise ValueError(f'dtype={dtype} and torch_dtype={torch_dtype}: give one of them')
+        self.model_name_or_path,self.local_cache_dir = model_name_or_path,(Path(local_cache_dir).expanduser() if local_cache_dir else None)
+        self.device_map,self.dtype,self.use_fast_tokenizer = device_map,torch_dtype if dtype is None else dtype,use_fast_tokenizer
+        self.torch_dtype,self.revision,self.token,self.offline = self.dtype,revision,token,_is_offline(offline)
+        self.trust_remote_code,self.progress,self.endpoint = trust_remote_code,progress,endpoint
+    def __repr__(self): return f"{type(self).__name__}({str(self.model_name_or_path)!r}{f', {str(self.local_cache_dir)!r}' if self.local_cache_dir else ''})"
 
+    def _get_load_path(self) -> str:
+        "A folder to load from, or a name to fetch from the Hub. Override it to look elsewhere first."
+        return find_model(self.model_name_or_path, self.local_cache_dir, self.revision, self.offline)
+
+    def resolve(self) -> Source:
+        "Where the model will be loaded from, and why; nothing is fetched."
+        found = self._get_load_path()
+        if isinstance(found, Source): return found
+        return Source(found, 'folder' if Path(found).is_dir() else 'hub', f'chosen by {type(self).__name__}')
+
+    def prepare(self, tokenizer=True) -> Source:
+        "Have the model in a folder on this machine, fetching it if need be, and check the folder."
+        found = self.resolve()
+        log.info('%s: loading from %s %s (%s)', self.model_name_or_path, found.kind, found, found.why)
+        net = dict(token=self.token, progress=self.progress, endpoint=self.endpoint, code=self.trust_remote_code)
+        folder = self.local_cache_dir or _own_folder(self.model_name_or_path)
+        if found.kind == 'folder': folder = Path(found)
+        elif found.kind == 'cache' and folder: _keep(Path(found), folder, self.model_name_or_path, self.revision)
+        elif found.kind == 'cache': folder = Path(found)
+        elif self.offline: raise ModelFilesError(f'{found} is on the Hub and the network is switched off')
+        elif folder: _ensure(str(found), folder, self.revision, tokenizer=tokenizer, **net)
+        else: folder = _ensure_cached(str(found), self.revision, **net)
+        report = found.report if folder == Path(found) and found.report is not None else check_folder(folder)
+        if report.bad: raise ModelFilesError(f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in report.bad.items()) + f'. Repair it with {_repair_hint(self.model_name_or_path, folder)}')
+        return Source(folder, found.kind, found.why, report)
+
+    def load_model(self, folder:Source|None=None):
+        "The model in eval mode, on its device, in the dtype of its files unless told otherwise."
+        folder = folder or self.prepare()
+        _check_code(json.loads((Path(folder)/'config.json').read_text(encoding='utf-8')), self.model_name_or_path, self.trust_remote_code)
+        return _load(Path(folder), folder.report.headers, self.dtype, self.device_map, self.trust_remote_code, self.progress)
+
+    def load_tokenizer(self, folder:Source|None=None):
+        "The tokenizer of the model."
+        from transformers import AutoTokenizer
+        folder = Path(folder or self.prepare())
+        if not _has_tokenizer(folder): raise ModelFilesError(f'{folder} has no tokenizer files (tokenizer.json, vocab.json …): fetch them with {_repair_hint(self.model_name_or_path, folder)}')
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=self.use_fast_tokenizer, trust_remote_code=self.trust_remote_code)
+
+    def load_model_and_tokenizer(self) -> tuple:
+        "Both; a tokenizer without a padding token gets its end token as one."
+        folder = self.prepare()
+        model,tokenizer = self.load_model(folder),self.load_tokenizer(folder)
+        if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token
+        return model,tokenizer
+
+# %% ../nbs/00_loader.ipynb #5bd0a0fb
 def load_model_with_fallback(
     model_name,        # a name on the Hub, or a model folder
     local_dir=None,    # the model's own folder: looked at first, filled after a download
@@ -661,3 +683,97 @@ def download_model_manually(
         with torch.no_grad(): logits = model(torch.zeros(1, 4, dtype=torch.long, device=model.device)).logits
         if not logits.isfinite().all(): raise ModelFilesError(f'{folder} loads in {model.dtype} but its outputs are not finite: try dtype="float32"')
     return folder
+
+# %% ../nbs/00_loader.ipynb #43835353
+class LocalHub:
+    "A small Hub on 127.0.0.1 that serves model folders and fails on request: for lessons and tests without the internet."
+    def __init__(self,
+        models:dict,   # name → folder, as `{'gpt2': 'some/folder'}`
+        cache=None,    # what HF_HUB_CACHE is while it runs; None: an empty temporary folder
+    ):
+        self.models,self.cache,self.requests,self.faults,self._sums = {k: Path(v) for k,v in models.items()},cache,[],[],{}
+    def __enter__(self):
+        from http.server import ThreadingHTTPServer
+        import tempfile
+        self._server = ThreadingHTTPServer(('127.0.0.1', 0), _hub_handler(self))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs=dict(poll_interval=.02), daemon=True).start()
+        self.url = f'http://127.0.0.1:{self._server.server_port}'
+        self._tmp = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        new = dict(HF_ENDPOINT=self.url, HF_HUB_CACHE=str(self.cache or self._tmp.name), HF_HUB_OFFLINE='0', TRANSFORMERS_OFFLINE='0')
+        self._env = {k: os.environ.get(k) for k in new}
+        os.environ.update(new)
+        return self
+    def __exit__(self, *exc):
+        for k,v in self._env.items(): os.environ.pop(k) if v is None else os.environ.__setitem__(k, v)
+        self._server.shutdown(); self._server.server_close(); self._tmp.cleanup()
+    def fail(self,
+        what:str,         # 'drop' after n bytes, 'wrong byte' at n, 'slow' (a pause every n bytes), or a status: '404' '401' '403' '429' '500'
+        where:str='',     # part of the address: a file name, '/api/'
+        times:int=1,      # how many requests fail so
+        n:int=0,          # bytes; see `what`
+    ):
+        "Let the next matching requests fail."
+        self.faults.append(dict(what=what, where=where, times=times, n=n))
+        return self
+    @property
+    def n_bytes(self) -> int: return sum(r['bytes'] for r in self.requests)
+    def listing(self, name) -> tuple[str, list]:  # commit, files
+        "What a repository holds, as the Hub describes it."
+        files = []
+        for p in sorted(p for p in self.models[name].iterdir() if p.is_file() and p.name != 'manifest.json'):
+            key = (p, p.stat().st_size, p.stat().st_mtime_ns)
+            if key not in self._sums: self._sums[key] = _content_id(p, False), _sha256(p) if p.suffix in ('.safetensors', '.bin') else None
+            files.append((p.name, p.stat().st_size, *self._sums[key]))
+        import hashlib
+        return hashlib.sha1(repr(files).encode(), usedforsecurity=False).hexdigest(), files
+
+# %% ../nbs/00_loader.ipynb #7e12c017
+def _hub_handler(hub:LocalHub):
+    "The HTTP side of `LocalHub`: the four addresses that huggingface_hub asks for."
+    from http.server import BaseHTTPRequestHandler
+    from urllib.parse import unquote
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = 'HTTP/1.1'
+        def log_message(self, *args): pass
+        def do_HEAD(self): self.answer(body=False)
+        def do_GET(self): self.answer()
+        def answer(self, body=True):
+            path = unquote(self.path.partition('?')[0])
+            self.row = dict(method=self.command, path=path, status=0, bytes=0)
+            hub.requests.append(self.row)
+            fault = next((f for f in hub.faults if f['times'] > 0 and f['where'] in path and (body or f['what'].isdigit())), None)
+            if fault: fault['times'] -= 1
+            if fault and fault['what'].isdigit(): return self.refuse(int(fault['what']), {'401': 'GatedRepo', '404': 'EntryNotFound'}.get(fault['what'], ''))
+            about = re.fullmatch(r'/api/models/(.+?)(?:/(revision|tree)/([^/]+))?', path)
+            file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/([^/]+)', path)
+            name,revision = (about[1], about[3]) if about else (file[1], file[2]) if file else ('', '')
+            if name not in hub.models: return self.refuse(401 if about else 404, 'RepoNotFound')
+            sha,files = hub.listing(name)
+            if revision not in (None, 'main', sha): return self.refuse(404, 'RevisionNotFound')
+            if about:
+                rows = [dict(rfilename=f, path=f, type='file', size=size, blobId=blob, oid=blob, **({'lfs': dict(sha256=lfs, oid=lfs, size=size, pointerSize=134)} if lfs else {})) for f,size,blob,lfs in files]
+                return self.send(json.dumps(rows if about[2] == 'tree' else dict(id=name, sha=sha, private=False, gated=False, siblings=rows, tags=[])).encode(), {'Content-Type': 'application/json'}, body)
+            row = next((r for r in files if r[0] == file[3]), None)
+            if not row: return self.refuse(404, 'EntryNotFound', {'X-Repo-Commit': sha})
+            self.send((hub.models[name]/row[0]).read_bytes(), {'X-Repo-Commit': sha, 'ETag': f'"{row[3] or row[2]}"', 'Accept-Ranges': 'bytes'}, body, fault)
+        def refuse(self, status, code, extra={}):
+            self.send(b'', {'X-Error-Code': code, **({'Retry-After': '1'} if status == 429 else {}), **extra}, status=status)
+        def send(self, data, headers, body=True, fault=None, status=200):
+            total,first = len(data),int((re.match(r'bytes=(\d+)-', self.headers.get('Range') or '') or [0, 0])[1])
+            if first and status == 200: status,data = 206,data[first:]; headers = {**headers, 'Content-Range': f'bytes {first}-{total-1}/{total}'}
+            self.send_response(status); self.row['status'] = status
+            for k,v in {**headers, 'Content-Length': len(data)}.items(): self.send_header(k, v)
+            self.end_headers()
+            if not body: return
+            what,n = (fault['what'], fault['n']) if fault else ('', 0)
+            if what == 'wrong byte': data = data[:n] + bytes([data[n] ^ 1]) + data[n+1:]
+            if what == 'drop': data = data[:n]; self.close_connection = True
+            step = n if what == 'slow' else 1 << 20
+            try:
+                for i in range(0, len(data), step):
+                    self.wfile.write(data[i:i+step]); self.row['bytes'] += len(data[i:i+step])
+                    if what == 'slow': time.sleep(.05)
+            except OSError: pass             # the client hung up
+    return Handler
