@@ -6,7 +6,8 @@
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'write_folder', 'read_manifest', 'find_damage',
            'config_json', 'tokenizer_files', 'checkpoint_files', 'no_init', 'read_tensors', 'read_config',
            'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError', 'CheckpointManager', 'find_model',
-           'load_model', 'get_model_info', 'convert_legacy_checkpoint']
+           'load_model', 'get_model_info', 'compare_configs', 'load_pt', 'fold_head_bias', 'from_mypt', 'from_nanogpt',
+           'read_llama2c', 'old_tokenizer', 'read_old', 'read_model', 'convert_legacy_checkpoint']
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
 import errno, hashlib, json, math, os, re, shutil, struct, sys, time, warnings
@@ -272,6 +273,7 @@ def read_config(
 def read_checkpoint(
     folder:Path,         # a complete checkpoint folder
     verify:bool=False,   # also compare the sha256 of every file
+    changes:dict|None=None,  # config fields to replace
 ) -> tuple:              # (model with its `train_state`, optimizer state or None)
     "A model and its optimizer's state from a checkpoint folder."
     from llm_lab.gpt_model import GPT, GPTConfig
@@ -280,8 +282,9 @@ def read_checkpoint(
     if damage := find_damage(folder, verify): raise ValueError(damage)
     config,unknown = read_config(folder)
     tokenizer = Tokenizer.load(folder) if (folder/'tokenizer.json').exists() else None
-    with no_init(): model = GPT(GPTConfig.from_dict(config), tokenizer)
-    model.load_hf_state_dict(read_tensors(folder/'model.safetensors'))
+    weights = read_tensors(folder/'model.safetensors')
+    with no_init(): model = GPT(GPTConfig.from_dict({**config, **(changes or {})}), tokenizer).to(next(iter(weights.values())).dtype)
+    model.load_hf_state_dict(weights)
     if unknown: model.unknown_fields = unknown
     state = _read_json(folder/'training_state.json')
     moments = read_tensors(folder/'optimizer.safetensors') if (folder/'optimizer.safetensors').exists() else {}
@@ -472,18 +475,18 @@ def load(self:CheckpointManager,
     verify:bool=False,   # also compare the sha256 of every file
 ) -> tuple:              # (model with its `train_state`, optimizer state or None)
     "A model and its optimizer's state, ready for `fit` to go on."
-    return read_checkpoint(self._find(path), verify)
+    return read_model(self._find(path), verify)
 
 @patch
 def _find(self:CheckpointManager, which=None) -> Path:
     "The folder meant by None, a step, a name or a path."
     here = self.checkpoint_dir
-    if which is None or which == 'latest':
-        if (found := self.latest()) is None: raise FileNotFoundError(f'no complete checkpoint in {here}')
+    if which in (None, 'latest', 'latest.pt'):
+        if (found := self.latest() or _old_checkpoint(here)) is None: raise FileNotFoundError(f'no complete checkpoint in {here}')
         return found
-    if isinstance(which, int): which = f'step-{which:07d}'
-    for found in (here/which, _aside(here/which), Path(which)):
-        if found.exists(): return found if read_manifest(found) or not newest(found) else newest(found)
+    which = f'step-{which:07d}' if isinstance(which, int) else str(which)
+    for found in (here/which, here/which.removesuffix('.pt'), _aside(here/which.removesuffix('.pt')), Path(which)):
+        if found.exists(): return found if found.is_file() or read_manifest(found) else newest(found) or found
     raise FileNotFoundError(f'no checkpoint {str(which)!r} in {here}; there are: {", ".join(c["name"] for c in self.list()) or "none"}')
 
 # %% ../nbs/04_checkpoint.ipynb #583bb938
@@ -491,12 +494,12 @@ def find_model(
     name,                # a run's name, a folder or a file
     root='checkpoints',  # where runs are kept
 ) -> Path:               # the file or folder that holds the model
-    "What a name stands for: a checkpoint folder, or whatever else is there."
+    "What a name stands for: the newest complete checkpoint, or whatever else is there."
     for path in (Path(root)/name, Path(name)):
         if not path.exists(): continue
         if path.is_file() or read_manifest(path) is not None: return path
         if (found := newest(path)) is not None: return found
-        if list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {list_checkpoints(path)[-1]["damage"]}')
+        if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
         return path
     there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
     raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
@@ -507,32 +510,411 @@ def load_model(
     device=None,         # None: the best one here
     dtype=None,          # of the weights; None: as they were saved
     verify:bool=False,   # also compare the sha256 of every file
+    base_dir=None,       # another name of `root`
+    load_dtype=None,     # another name of `dtype`
 ) -> 'GPT':              # in evaluation mode
     "A model, ready to write."
     from llm_lab.loader import resolve_device, resolve_dtype
-    model,_ = read_checkpoint(find_model(name, root), verify)
-    device = resolve_device(device)
+    model,_ = read_model(find_model(name, base_dir or root), verify)
+    device,dtype = resolve_device(device),dtype or load_dtype
     return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
 
 def get_model_info(
     name,                # a run's name, or a folder
     root='checkpoints',  # where runs are kept
-) -> dict:               # config, tokenizer, n_params, step, tokens, losses, files with their sizes
+    base_dir=None,       # another name of `root`
+) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
     "What a checkpoint holds, without loading its weights."
-    folder = find_model(name, root)
-    config,state = _read_json(folder/'config.json'),_read_json(folder/'training_state.json')
-    with open(folder/'model.safetensors', 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
-    table.pop('__metadata__', None)
+    folder = find_model(name, base_dir or root)
+    if not (folder/'training_state.json').exists() or read_manifest(folder) is None: return _old_info(folder)
+    state = _read_json(folder/'training_state.json')
     sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
-    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), config=state['config'], tokenizer=state['tokenizer'],
-        n_params=sum(math.prod(t['shape']) for t in table.values()), step=state.get('step', 0), tokens=state.get('tokens'),
-        eval_loss=_eval_loss(state), has_optimizer='optimizer.safetensors' in sizes, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
+    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
+        n_params=_count_params(folder/'model.safetensors'), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
+        has_optimizer='optimizer.safetensors' in sizes, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
+
+def _count_params(path:Path) -> int:
+    "Numbers in a .safetensors file, from its table of contents."
+    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+    return sum(math.prod(t['shape']) for name,t in table.items() if name != '__metadata__')
+
+def _old_info(path:Path) -> dict:
+    "The same for a checkpoint that is not ours; its weights have to be read."
+    model,_ = read_model(path); tok = model.tokenizer
+    files = {p.name: p.stat().st_size for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.is_file()}
+    state = model.train_state or {}
+    return dict(name=path.stem, checkpoint=None, folder=str(path), format='other', config=model.config.to_dict(), step=state.get('step'), tokens=None, eval_loss=_eval_loss(state),
+        tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, n_params=model.n_params, has_optimizer=False, versions={},
+        files=files, n_bytes=sum(files.values()))
 
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8
+_may_differ = ('batch_size', 'dropout')   # settings of training, not of the weights' shape
+
+def compare_configs(
+    saved:dict,  # fields of a saved config
+    asked:dict,  # fields of the one asked for; None counts as not asked
+) -> list:       # 'n_layer (12 saved, 6 here)' for every field that both have and that differs
+    "What differs between two configs, with both values."
+    return [f'{k} ({saved[k]} saved, {v} here)' for k,v in asked.items() if k in saved and v is not None and v != saved[k]]
+
+# %% ../nbs/04_checkpoint.ipynb #dec00603
+def _check_fits(where, model, config, kind, text):
+    "Refuse to go on from a model that is not the one asked for."
+    kind = getattr(kind, 'token_kind', kind)
+    saved = model.tokenizer.token_kind if model.tokenizer is not None else None
+    differ = compare_configs(model.config.to_dict(), {k: v for k,v in config.to_dict().items() if k not in _may_differ})
+    if kind is not None and saved is not None and kind != saved: differ.append(f'tokenizer kind ({saved!r} saved, {kind!r} here)')
+    if differ: raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
+    if text is not None and saved == 'char':
+        from llm_lab.packing import iter_texts
+        try: model.tokenizer.encode(''.join(sorted(set().union(*iter_texts(text)))))
+        except ValueError as e: raise ValueError(f'the text does not fit the tokenizer of {where}: {e}') from None
+
+@patch
+def initialize_for_training(self:CheckpointManager,
+    config,                     # a GPTConfig; where it leaves vocab_size out, the tokenizer gives it
+    tokenizer_kind=None,        # 'byte', 'char', 'bpe', 'gpt2' … or a Tokenizer; None: 'byte'
+    text=None,                  # what a char or bpe tokenizer is made from: a string, strings, or a dataset
+    learning_rate=None,         # of the optimizer
+    init_from_model=None,       # a name or folder whose weights and tokenizer a new run starts from
+    data=None,                  # another name of `text`
+    tokenization=None,          # another name of `tokenizer_kind`
+    input_text=None,            # another name of `text`
+    device=None,                # where the model is put; None: the best device here
+    **optimizer_settings,       # passed to `configure_optimizer`
+) -> tuple:                     # (model, optimizer, step to start at)
+    "Go on with this run if it has a checkpoint; else start it, from another model's weights if one is named."
+    from dataclasses import replace
+    from llm_lab.gpt_model import GPT, GPTConfig
+    from llm_lab.loader import resolve_device
+    from llm_lab.packing import Tokenizer
+    kind,text = tokenizer_kind or tokenization,next((t for t in (text, data, input_text) if t is not None), None)
+    if not isinstance(config, GPTConfig): config = GPTConfig.from_dict(config if isinstance(config, dict) else vars(config))
+    _take_lock(self.checkpoint_dir)
+    device,state = resolve_device(device),None
+    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
+    if (found := self.latest() or _old_checkpoint(self.checkpoint_dir)) is not None:
+        model,state = read_model(found)
+        _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, config, kind, text)
+        before = _read_json(found/'training_state.json').get('run', {}) if read_manifest(found) else {}
+        if differ := compare_configs(model.config.to_dict() | before, {k: getattr(config, k) for k in _may_differ} | self.run):
+            warnings.warn(f'going on with the saved settings, which differ in {", ".join(differ)}', stacklevel=2)
+        self.run = {**self.run, **before}
+    elif init_from_model is not None:
+        source = find_model(init_from_model, self.root)
+        model,_ = read_model(source, changes={k: getattr(config, k) for k in _may_differ})
+        _check_fits(f'model {source}', model, config, kind, text)
+        model.train_state = None
+    else:
+        tokenizer = kind if hasattr(kind, 'encode') else Tokenizer(kind or 'byte', text=text, **({'vocab_size': config.vocab_size} if kind == 'bpe' else {}))
+        model = GPT(config, tokenizer)
+    optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **optimizer_settings)
+    return model, optimizer, (model.train_state or {}).get('step', 0)
+
+# %% ../nbs/04_checkpoint.ipynb #5c2d159d
+@patch(cls_method=True)
+def load_for_inference(cls:CheckpointManager,
+    name,                   # the run's name
+    checkpoint='latest',    # 'final', 'final.pt', 'latest', a step, or the name of one of the run's checkpoints
+    root='checkpoints',     # where runs are kept
+    base_dir=None,          # another name of `root`
+    legacy_filename=None,   # another name of `checkpoint`
+    **kwargs,               # passed to `load_model`: device, dtype, verify
+) -> 'GPT':                 # in evaluation mode
+    "A model of a run, ready to write."
+    checkpoint,root = legacy_filename or checkpoint,base_dir or root
+    if not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir(): checkpoint,root = 'latest',checkpoint   # (name, folder of runs), an older order
+    return load_model(cls(name, root)._find(checkpoint), **kwargs)
+
+# %% ../nbs/04_checkpoint.ipynb #687d96e2
+@patch
+def _save_later(self:CheckpointManager, name, files, about):
+    "Copy what the next step would change, and let a thread write it."
+    import threading, torch
+    for file,parts in files.items():
+        for i,part in enumerate(parts):
+            if isinstance(part, bytes): continue
+            kept = self._copies.get((file, i))
+            if kept is None or kept.numel() != len(part): kept = self._copies[file, i] = torch.empty(len(part), dtype=torch.uint8)
+            kept.copy_(torch.frombuffer(part, dtype=torch.uint8))
+            parts[i] = memoryview(kept.numpy())
+    def write():
+        try: self._write(name, files, about)
+        except OSError as e: self._failed = (name, e)
+    self._thread = threading.Thread(target=write, name=f'saving {name}')
+    self._thread.start()
+
+# %% ../nbs/04_checkpoint.ipynb #9663c79b
+def load_pt(
+    path:Path,  # a file written by `torch.save`
+):              # the tensors and plain values in it, on the CPU
+    "What a .pt file holds, without letting it run anything."
+    import pickle, torch
+    try: return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as e:
+        asks = re.search(r'(?:GLOBAL|global) (\S+)', str(e)); what = f'asks to run {asks[1]}' if asks else 'holds more than tensors and plain values'
+        raise ValueError(f'{path} {what}: refused, and nothing was run. Only weights, numbers, text, lists and dicts are read from pickles') from None
+    except (RuntimeError, EOFError, OSError) as e:
+        if isinstance(e, FileNotFoundError): raise
+        raise ValueError(f'{path} is not a whole torch file ({str(e).splitlines()[0]}): it was cut short or is something else') from None
+
+# %% ../nbs/04_checkpoint.ipynb #f4cac3fe
+def fold_head_bias(
+    head,    # (V, C) output matrix W
+    bias,    # (V,) its bias b
+    gamma,   # (C,) scale of the LayerNorm before it
+    beta,    # (C,) shift of that LayerNorm
+) -> tuple:  # matrix, scale and shift that give the same logits without a bias
+    "Move an output layer's bias into the direction that LayerNorm leaves empty."
+    import torch
+    W,C = head.double()*gamma.double(),head.shape[1]
+    d = head.double() @ beta.double() + bias.double()
+    return (W + (d - W.sum(1))[:, None]/C).to(head.dtype), torch.ones_like(gamma), torch.ones_like(beta)
+
+# %% ../nbs/04_checkpoint.ipynb #f748197a
+def _same_or_none(a, b):
+    return a is None or b is None or (a.shape == b.shape and bool((a == b).all()))
+
+def from_mypt(
+    state:dict,   # MyPT's weights
+    config:dict,  # MyPT's config
+) -> tuple:       # (fields for GPTConfig, weights under transformers' names)
+    "MyPT's weights as GPT-2's, or as Llama's where it used rotary positions."
+    import torch
+    state = {k.removeprefix('_orig_mod.'): v for k,v in state.items() if not k.endswith('.tril')}
+    C,V = config['n_embd'],state['token_embedding_table.weight'].shape[0]
+    fields = dict(vocab_size=V, **{k: config[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout', 'batch_size') if k in config})
+    is_llama = 'position_embedding_table.weight' not in state
+    has_heads = 'blocks.0.sa.heads.0.key.weight' in state
+    if is_llama != ('blocks.0.fwd.w_gate.weight' in state) or is_llama == ('ln_f.bias' in state) or config.get('rope_scale', 1.0) != 1.0:
+        raise ValueError('this MyPT model mixes parts (positions, MLP, norm) that no transformers class has together')
+    zeros = lambda n: torch.zeros(n, dtype=state['token_embedding_table.weight'].dtype)
+    out = {}
+    for i in range(config['n_layer']):
+        at = f'blocks.{i}.'
+        def part(name, kind): return state.get(f'{at}{name}.{kind}')
+        def heads(name, kind): return torch.cat([state[f'{at}sa.heads.{h}.{name}.{kind}'] for h in range(config['n_head'])])
+        for kind in ('weight', 'bias'):
+            if has_heads: qkv = torch.cat([heads(n, kind) for n in ('query', 'key', 'value')]) if f'{at}sa.heads.0.key.{kind}' in state else zeros(3*C)
+            else: qkv = part('sa.qkv', kind) if part('sa.qkv', kind) is not None else zeros(3*C)
+            if is_llama:
+                if kind == 'bias' and not config.get('bias'): continue
+                to = f'model.layers.{i}.'
+                sizes = dict(q_proj=C, k_proj=C, v_proj=C)
+                for n,piece in zip(sizes, qkv.split(C)): out[f'{to}self_attn.{n}.{kind}'] = piece
+                out[f'{to}self_attn.o_proj.{kind}'] = part('sa.proj', kind)
+                for n,theirs in dict(w_gate='gate_proj', w_up='up_proj', w_down='down_proj').items():
+                    w = part(f'fwd.{n}', 'weight'); out[f'{to}mlp.{theirs}.{kind}'] = w if kind == 'weight' else zeros(len(w))
+            else:
+                to,turn = f'transformer.h.{i}.',(lambda w: w.T if w is not None and w.ndim == 2 else w if w is not None else zeros(C))
+                out[f'{to}attn.c_attn.{kind}'],out[f'{to}attn.c_proj.{kind}'] = turn(qkv),turn(part('sa.proj', kind))
+                out[f'{to}mlp.c_fc.{kind}'],out[f'{to}mlp.c_proj.{kind}'] = turn(part('fwd.net.0', kind)),turn(part('fwd.net.2', kind))
+                out[f'{to}ln_1.{kind}'],out[f'{to}ln_2.{kind}'] = part('ln1', kind),part('ln2', kind)
+        if is_llama: out[f'{to}input_layernorm.weight'],out[f'{to}post_attention_layernorm.weight'] = part('ln1', 'weight'),part('ln2', 'weight')
+    table,head,bias = state['token_embedding_table.weight'],state['lm_head.weight'],state.get('lm_head.bias')
+    gamma,beta = state['ln_f.weight'],state.get('ln_f.bias')
+    if bias is not None and bias.any():
+        if is_llama: raise ValueError("this MyPT model's output layer has a bias, which no transformers class with RMSNorm has")
+        head,gamma,beta = fold_head_bias(head, bias, gamma, beta)
+    if is_llama:
+        fields.update(arch='llama', bias=bool(config.get('bias')), n_inner=len(state['blocks.0.fwd.w_gate.weight']), norm_eps=1e-6, rope_theta=config.get('rope_theta', 10000.0))
+        out |= {'model.embed_tokens.weight': table, 'model.norm.weight': gamma, 'lm_head.weight': head}
+    else:
+        fields.update(arch='gpt2', bias=True, activation='relu' if has_heads else 'gelu')
+        out |= {'transformer.wte.weight': table, 'transformer.wpe.weight': state['position_embedding_table.weight'],
+                'transformer.ln_f.weight': gamma, 'transformer.ln_f.bias': beta, 'lm_head.weight': head}
+    return fields | dict(tie_weights=bool(torch.equal(head, table))), out
+
+# %% ../nbs/04_checkpoint.ipynb #938deb92
+_nanogpt_names = dict(seq_length='block_size', num_layers='n_layer', num_heads='n_head', dim_embedding='n_embd', dropout_rate='dropout', use_bias='bias')
+
+def from_nanogpt(
+    state:dict,  # the entry `model`
+    args:dict,   # the entry `model_args`
+) -> tuple:      # (fields for GPTConfig, weights under transformers' names)
+    "nanoGPT's weights as GPT-2's."
+    import torch
+    args = {_nanogpt_names.get(k, k): v for k,v in args.items()}
+    rename = lambda k: re.sub(r'\.gamma$', '.weight', re.sub(r'\.beta$', '.bias', k.removeprefix('_orig_mod.')))
+    state = {rename(k): v for k,v in state.items() if not re.search(r'attn\.(masked_)?bias$', k)}
+    out = {k: v.T if re.search(r'\.c_\w+\.weight$', k) else v for k,v in state.items()}
+    table = out['transformer.wte.weight']
+    fields = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
+    return dict(fields, vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)),
+                tie_weights=bool(torch.equal(out.get('lm_head.weight', table), table))), out
+
+# %% ../nbs/04_checkpoint.ipynb #6e5d1315
+def _halves(w, n_head:int):
+    "Rows of each head from neighbouring pairs (0,1, 2,3 …) to halves (0,2,4 … 1,3,5 …)."
+    return w.reshape(n_head, -1, 2, w.shape[-1]).transpose(0, 2, 1, 3).reshape(w.shape)
+
+def read_llama2c(
+    path:Path,  # a .bin file, version 0 or 1
+) -> tuple:     # (fields for GPTConfig, weights under transformers' names)
+    "llama2.c's weights as Llama's."
+    import numpy as np, torch
+    with open(path, 'rb') as f: head = f.read(256)
+    if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
+    version = struct.unpack('<i', head[4:8])[0] if head[:4] == b'24ka' else 0
+    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
+    C,n_inner,L,H,KV,V,T = struct.unpack('<7i', head[8:36] if version else head[:28])
+    shared = bool(head[36]) if version else V > 0
+    V,D = abs(V),C//H if H > 0 else 0
+    if min(C, n_inner, L, H, KV, V, T) <= 0 or C % H: raise ValueError(f'{path} is no llama2.c model: its header says width {C}, {L} layers, {H} heads, {V} tokens')
+    shapes = dict(table=(V, C), norm_1=(L, C), q=(L, C, C), k=(L, KV*D, C), v=(L, KV*D, C), o=(L, C, C), norm_2=(L, C), gate=(L, n_inner, C), down=(L, C, n_inner), up=(L, n_inner, C), norm=(C,))
+    order = ['norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up'] if version else list(shapes)
+    if not version: order,shapes = order + ['angles'],shapes | dict(angles=(2, T, D//2))   # tables that version 1 computes anew
+    if not shared: order,shapes = order + ['head'],shapes | dict(head=(V, C))
+    start,want = 256 if version else 28,4*sum(math.prod(shapes[n]) for n in order)
+    if (size := path.stat().st_size) != start + want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {start + want:,}: it was cut short or altered')
+    numbers,at,w = np.fromfile(path, '<f4', offset=start),0,{}
+    for n in order: w[n] = numbers[at:at + math.prod(shapes[n])].reshape(shapes[n]); at += w[n].size
+    out = {'model.embed_tokens.weight': w['table'], 'model.norm.weight': w['norm']}
+    if not shared: out['lm_head.weight'] = w['head']
+    for i in range(L):
+        to = f'model.layers.{i}.'
+        out |= {f'{to}input_layernorm.weight': w['norm_1'][i], f'{to}post_attention_layernorm.weight': w['norm_2'][i],
+                f'{to}self_attn.q_proj.weight': _halves(w['q'][i], H), f'{to}self_attn.k_proj.weight': _halves(w['k'][i], KV),
+                f'{to}self_attn.v_proj.weight': w['v'][i], f'{to}self_attn.o_proj.weight': w['o'][i],
+                **{f'{to}mlp.{n}_proj.weight': w[n][i] for n in ('gate', 'up', 'down')}}
+    fields = dict(vocab_size=V, block_size=T, n_layer=L, n_head=H, n_kv_head=KV, n_embd=C, n_inner=n_inner, arch='llama', tie_weights=shared, norm_eps=1e-5)
+    return fields, {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in out.items()}
+
+# %% ../nbs/04_checkpoint.ipynb #7e8a994d
+def _llama2c_tokenizer(path:Path, vocab_size:int):
+    "A `tokenizers` object for llama2.c's tokenizer file."
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    data,at,pieces,scores = path.read_bytes(),4,[],[]
+    while at < len(data):
+        score,size = struct.unpack_from('<fi', data, at); at += 8
+        pieces.append(data[at:at + size].decode()); scores.append(score); at += size
+    if len(pieces) != vocab_size: raise ValueError(f'{path} has {len(pieces)} tokens but the model {vocab_size}')
+    pieces[:3] = '<unk>', '<s>', '</s>'
+    vocab = {p.replace(' ', '▁'): i for i,p in enumerate(pieces)}
+    merges = [(a, b) for p,i in sorted(vocab.items(), key=lambda pi: -scores[pi[1]]) if i > 2 and not re.fullmatch('<0x..>', p)
+              for k in range(1, len(p)) if (a := p[:k]) in vocab and (b := p[k:]) in vocab]
+    tok = Tokenizer(models.BPE(vocab, merges, unk_token='<unk>', fuse_unk=True, byte_fallback=True))
+    tok.normalizer = normalizers.Sequence([normalizers.Prepend('▁'), normalizers.Replace(' ', '▁')])
+    tok.decoder = decoders.Sequence([decoders.Replace('▁', ' '), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(' ', 1, 0)])
+    tok.add_special_tokens(pieces[:3])
+    return tok
+
+def _word_tokenizer(words:list):
+    "A `tokenizers` object whose tokens are whole words and single separators."
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    tok = Tokenizer(models.WordLevel({w: i for i,w in enumerate(words)}, unk_token=next((w for w in words if w.strip('<>').upper() == 'UNK'), words[0])))
+    tok.normalizer,tok.pre_tokenizer,tok.decoder = normalizers.Lowercase(),pre_tokenizers.Split(Regex(r'\w+|[^\w]'), 'isolated'),decoders.Fuse()
+    return tok
+
+def old_tokenizer(
+    source,              # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
+    vocab_size:int=0,    # the model's, to compare with
+):                       # a Tokenizer, or None
+    "The tokenizer of an old checkpoint."
+    import pickle, tempfile
+    from llm_lab.packing import Tokenizer
+    def opened(tok):
+        with tempfile.TemporaryDirectory() as folder:
+            tok.save(str(Path(folder)/'tokenizer.json'))
+            return Tokenizer.load(folder)
+    if source is None or hasattr(source, 'encode'): return source
+    if isinstance(source, dict):
+        if source.get('chars'):
+            made = Tokenizer('char', text=''.join(source['chars']), special_tokens=())
+            if list(source['chars']) != sorted(set(source['chars'])): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
+            return made
+        try: return Tokenizer(source['token_kind'])
+        except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=3); return None
+    path = Path(source)
+    if path.suffix == '.bin': return opened(_llama2c_tokenizer(path, vocab_size))
+    meta = path/'meta.pkl' if path.is_dir() else path
+    if meta.suffix == '.pkl' and meta.is_file():
+        class NoClasses(pickle.Unpickler):
+            def find_class(self, module, name): raise ValueError(f'{meta} asks to run {module}.{name}: refused, and nothing was run')
+        with open(meta, 'rb') as f: found = NoClasses(f).load()
+        words = [found['itos'][i] for i in range(len(found['itos']))]
+        return opened(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
+    return Tokenizer.load(path)
+
+# %% ../nbs/04_checkpoint.ipynb #b73a81fd
+def _old_checkpoint(folder:Path) -> Path|None:
+    "An old checkpoint lying flat in a run's folder."
+    if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
+    return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
+
+def _build(fields:dict, weights:dict, tokenizer, changes=None, step=None, eval_loss=None):
+    "A GPT from old weights, with its progress as far as it was recorded."
+    from llm_lab.gpt_model import GPT, GPTConfig
+    with no_init(): model = GPT(GPTConfig(**{**fields, **(changes or {})}), tokenizer)
+    model.load_hf_state_dict(weights)
+    if step is not None:
+        history = [dict(step=int(step), tokens=0, eval_loss=float(eval_loss))] if eval_loss is not None else []
+        model.train_state = dict(step=int(step), tokens=0, history=history, data=None, fit={}, rng={})
+    return model
+
+def read_old(
+    path:Path,       # a file or folder of another time or project
+    tokenizer=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
+    changes:dict|None=None,  # config fields to replace
+):                   # a GPT
+    "A model from a checkpoint that is not ours."
+    path = Path(path); folder = path if path.is_dir() else path.parent
+    if path.is_dir():
+        config = _read_json(path/'config.json') if (path/'config.json').exists() else {}
+        if 'model_type' in config: return _read_transformers(path, tokenizer, changes)
+        if (old := _old_checkpoint(path)) is None:
+            raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
+                             f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
+        path = path/'model.pt' if old == path else old
+    if path.suffix == '.bin':
+        fields,weights = read_llama2c(path)
+        V = fields['vocab_size']
+        return _build(fields, weights, old_tokenizer(tokenizer or next((p for n in (f'tok{V}.bin', 'tokenizer.bin') if (p := folder/n).exists()), None), V), changes)
+    found = load_pt(path)
+    if 'model_state_dict' in found:
+        fields,weights = from_mypt(found['model_state_dict'], found['config'])
+        return _build(fields, weights, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
+    if 'model_args' in found:
+        fields,weights = from_nanogpt(found['model'], found['model_args'])
+        beside = folder if (folder/'meta.pkl').exists() else None
+        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
+    state = found.get('state_dict', found)
+    if (folder/'config.json').exists() and 'token_embedding_table.weight' in {k.removeprefix('_orig_mod.') for k in state}:
+        fields,weights = from_mypt(state, _read_json(folder/'config.json'))
+        beside = _read_json(folder/'tokenizer.json') if (folder/'tokenizer.json').exists() else None
+        progress = _read_json(folder/'training_state.json') if (folder/'training_state.json').exists() else {}
+        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, progress.get('step'))
+    raise ValueError(f'{path} holds {", ".join(sorted(map(str, found))[:6])}: not a layout we know')
+
+def _read_transformers(folder:Path, tokenizer, changes):
+    "A model from a folder that transformers wrote."
+    from dataclasses import replace
+    from llm_lab.gpt_model import GPT, GPTConfig
+    if (folder/'training_state.json').exists(): raise ValueError(f'{folder} has no manifest.json: it is unfinished')
+    names = ('tokenizer.json', 'encoder.json', 'vocab.json')
+    model = GPT.from_hf(folder, tokenizer=old_tokenizer(tokenizer or (folder if any((folder/n).exists() for n in names) else None)))
+    if changes: model = _build(replace(model.config, **changes).to_dict(), model.hf_state_dict(), model.tokenizer)
+    return model
+
+def read_model(
+    path:Path,               # a checkpoint of ours, or of another time or project
+    verify:bool=False,       # compare the sha256 of every file, where a manifest has them
+    changes:dict|None=None,  # config fields to replace
+    tokenizer=None,          # where the checkpoint does not bring it
+) -> tuple:                  # (model, optimizer state or None)
+    "A model from anything we can read."
+    path = Path(path)
+    if path.is_dir() and read_manifest(path) is not None: return read_checkpoint(path, verify, changes)
+    return read_old(path, tokenizer, changes), None
+
+# %% ../nbs/04_checkpoint.ipynb #319ba839
 def convert_legacy_checkpoint(
-    path,            # a checkpoint of another time or project
+    path,            # a checkpoint of another time or project: a file or folder
     out,             # the folder to write
-    tokenizer=None,  # a tokenizer, or the file of one, where the checkpoint does not bring it
-) -> Path:           # the folder
+    tokenizer=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
+) -> Path:           # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere."
-    raise NotImplementedError('the museum opens soon')
+    model,_ = read_model(find_model(path), tokenizer=tokenizer)
+    state = model.train_state or {}
+    write_folder(Path(out), checkpoint_files(model), dict(step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state)))
+    return Path(out)
