@@ -606,7 +606,7 @@ def initialize_for_training(self:CheckpointManager,
         _check_fits(f'model {source}', model, config, kind, text)
         model.train_state = None
     else:
-        tokenizer = kind if hasattr(kind, 'encode') else Tokenizer(kind or 'byte', text=text, **({'vocab_size': config.vocab_size} if kind == 'bpe' else {}))
+        tokenizer = kind if hasattr(kind, 'vocab_size') else Tokenizer(kind or 'byte', text=text, **({'vocab_size': config.vocab_size} if kind == 'bpe' else {}))
         model = GPT(config, tokenizer)
     optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **optimizer_settings)
     return model, optimizer, (model.train_state or {}).get('step', 0)
@@ -817,7 +817,7 @@ def old_tokenizer(
         with tempfile.TemporaryDirectory() as folder:
             tok.save(str(Path(folder)/'tokenizer.json'))
             return Tokenizer.load(folder)
-    if source is None or hasattr(source, 'encode'): return source
+    if source is None or hasattr(source, 'vocab_size'): return source
     if isinstance(source, dict):
         if source.get('chars'):
             made = Tokenizer('char', text=''.join(source['chars']), special_tokens=())
