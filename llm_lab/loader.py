@@ -213,7 +213,7 @@ def _explain(e:Exception, name:str, revision=None, url='') -> str:
     code = (getattr(response, 'headers', None) or {}).get('X-Error-Code', '')
     if code == 'RevisionNotFound': return f'{name} has no revision {revision!r}: look at {url}/{name}/tree/main for its branches and tags'
     if code == 'GatedRepo' or status == 403: return f'{name} is gated: ask for access at {url}/{name}, then log in with `hf auth login` or pass token='
-    if code == 'EntryNotFound': return f'{name} has no such file: {e}'
+    if code == 'EntryNotFound': return f'{name} has no file {str(response.url).rpartition("/")[2]} (404), although it lists one: the repository is damaged or changed just now; call again, what is fetched is kept'
     if status in (401, 404): return f'{url} has no model {name!r} that you may see: check the spelling; if it is private, log in with `hf auth login` or pass token='
     if status == 429: return f'the Hub asks to slow down (429): wait some minutes and call again, what is fetched is kept; logged-in users may ask more often'
     if status: return f'the Hub answered {status} for {name}: call again later, what is fetched is kept'
@@ -453,8 +453,11 @@ def _ensure(name, folder:Path, revision=None, full=False, tokenizer=True, **kw) 
 def _ensure_cached(name, revision=None, token=None, progress=None, endpoint=None, code=False) -> Path:
     "Fetch a model into the Hub's own cache, by huggingface_hub."
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from tqdm.auto import tqdm
+    class Bar(tqdm):
+        def __init__(self, *args, **kw): super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
     url = _hub_url(endpoint)
-    kw = dict(endpoint=url, token=token, cache_dir=_cache_dir())
+    kw = dict(endpoint=url, token=token, cache_dir=_cache_dir(), tqdm_class=Bar)
     info = _persist(lambda: HfApi(endpoint=url, token=token).model_info(name, revision=revision, files_metadata=True), name, revision, url)
     wanted = _wanted([s.rfilename for s in info.siblings], code)
     folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted, **kw), name, revision, url))
@@ -462,19 +465,15 @@ def _ensure_cached(name, revision=None, token=None, progress=None, endpoint=None
     return folder
 
 def _keep(snapshot:Path, folder:Path, name, revision=None):
-    "Give a folder its own copy of a cached model; weights are linked where the disk allows, so they take no more room."
+    "Give a folder its own copy of a cached model: not a link, as who writes to one would change the other."
     partial = _partial(folder)
     with _only_one(folder):
         if not _state(folder, revision)[0]: return
         partial.mkdir(parents=True, exist_ok=True)
         hashes = {}
         for f in _wanted([p.name for p in snapshot.iterdir()], code=True):
-            blob,new = (snapshot/f).resolve(), partial/f
-            new.unlink(missing_ok=True)
-            try:
-                if not _weight_file.fullmatch(f): raise OSError
-                os.link(blob, new)
-            except OSError: shutil.copyfile(blob, new)
+            blob = (snapshot/f).resolve()
+            shutil.copyfile(blob, partial/f)
             if re.fullmatch('[0-9a-f]{64}', blob.name): hashes[f] = blob.name
         _write_json(partial/'manifest.json', dict(repo=name, revision=snapshot.name, asked=revision, files={p.name: _entry(p, hashes.get(p.name)) for p in sorted(partial.iterdir())}))
         _commit(folder)
@@ -495,8 +494,8 @@ class _OnDisk:
         else: tensor = self._read(stored, dtype or stored)
         self.bar(self.last - self.first)
         return tensor.to(device)
-    def _read(self, stored, dtype, piece=1<<22):
-        "Convert piece by piece, so that only the converted tensor takes memory."
+    def _read(self, stored, dtype, piece=1<<17):
+        "Convert piece by piece: only the converted tensor takes memory, and a piece stays in the processor's cache."
         import torch
         tensor = torch.empty(self.shape, dtype=dtype); flat = tensor.view(-1)
         buffer = torch.empty(min(piece, len(flat)), dtype=stored)
