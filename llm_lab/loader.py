@@ -537,15 +537,23 @@ def _model_class(config):
     if not isinstance(found, (tuple, list)): return found
     return {c.__name__: c for c in found}.get((config.architectures or [''])[0], found[0])
 
+_one_load = threading.Lock()   # transformers changes global state while it makes a model
+
 @contextmanager
-def _no_bars():
-    "transformers' own bars off for a while; ours counts bytes."
+def _making_a_model():
+    "One at a time; our bar instead of transformers'; and no random numbers for weights that have no memory yet."
+    from torch.nn import init
     from transformers.utils import logging as tl
-    on = tl.is_progress_bar_enabled()
-    tl.disable_progress_bar()
-    try: yield
-    finally:
-        if on: tl.enable_progress_bar()
+    skip = lambda fill: lambda tensor, *args, **kw: tensor if tensor.is_meta else fill(tensor, *args, **kw)
+    with _one_load:
+        fills = {f: getattr(init, f) for f in ('normal_', 'uniform_', 'trunc_normal_', 'kaiming_uniform_', 'kaiming_normal_', 'xavier_uniform_', 'xavier_normal_')}
+        bars = tl.is_progress_bar_enabled()
+        tl.disable_progress_bar()
+        for f,fill in fills.items(): setattr(init, f, skip(fill))
+        try: yield
+        finally:
+            for f,fill in fills.items(): setattr(init, f, fill)
+            if bars: tl.enable_progress_bar()
 
 # %% ../nbs/00_loader.ipynb #db04794f
 @contextmanager
@@ -569,7 +577,7 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     if device != 'cpu': kw['device_map'] = device
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
     cls = _model_class(config) if headers and one_device else None
-    with _no_bars():
+    with _making_a_model():
         if cls is None: model,info = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=trust, weights_only=True, **kw)
         else:
             made = GenerationConfig.from_pretrained(folder, local_files_only=True) if (folder/'generation_config.json').is_file() else None
