@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'write_folder', 'read_manifest', 'find_damage',
            'config_json', 'tokenizer_files', 'checkpoint_files', 'no_init', 'read_tensors', 'read_config',
-           'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError', 'CheckpointManager', 'find_model',
-           'load_model', 'get_model_info', 'compare_configs', 'load_pt', 'fold_head_bias', 'from_mypt', 'from_nanogpt',
-           'read_llama2c', 'old_tokenizer', 'read_old', 'read_model', 'convert_legacy_checkpoint']
+           'read_checkpoint', 'read_model', 'list_checkpoints', 'newest', 'SaveError', 'CheckpointManager',
+           'compare_configs', 'find_model', 'load_model', 'get_model_info', 'load_pt', 'fold_head_bias', 'from_mypt',
+           'from_nanogpt', 'read_llama2c', 'old_tokenizer', 'read_old', 'convert_legacy_checkpoint']
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
 import errno, hashlib, json, math, os, re, shutil, struct, sys, time, warnings
@@ -294,6 +294,21 @@ def read_checkpoint(
     model.train_state = from_plain(state, extras) or None
     return model, opt
 
+# %% ../nbs/04_checkpoint.ipynb #54e3495d
+def _is_ours(path:Path) -> bool:
+    "A folder that this page wrote, finished or not."
+    return path.is_dir() and (read_manifest(path) is not None or ((path/'training_state.json').exists() and (path/'model.safetensors').exists()))
+
+def read_model(
+    path:Path,               # a checkpoint of ours, or of another time or project
+    verify:bool=False,       # compare the sha256 of every file, where a manifest has them
+    changes:dict|None=None,  # config fields to replace
+    tokenizer=None,          # where the checkpoint does not bring it
+) -> tuple:                  # (model, optimizer state or None)
+    "A model from anything we can read."
+    path = Path(path)
+    return read_checkpoint(path, verify, changes) if _is_ours(path) else (read_old(path, tokenizer, changes), None)
+
 # %% ../nbs/04_checkpoint.ipynb #61dc0c1d
 def list_checkpoints(
     folder:Path,  # the folder a run saves its checkpoints in
@@ -318,6 +333,11 @@ def newest(
     for c in reversed(list_checkpoints(folder)):
         if c['damage'] is None: return c['path']
         warnings.warn(f'passed over checkpoint {c["name"]}: {c["damage"]}', stacklevel=2)
+
+def _old_checkpoint(folder:Path) -> Path|None:
+    "An old checkpoint lying flat in a run's folder."
+    if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
+    return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
 
 # %% ../nbs/04_checkpoint.ipynb #a59bdad2
 _held = {}   # lock file -> (process id, file descriptor): this process's own locks, shared by its managers
@@ -409,6 +429,11 @@ def _eval_loss(train_state) -> float|None:
     "The last validation loss a run has seen."
     return next((r['eval_loss'] for r in reversed((train_state or {}).get('history') or []) if r.get('eval_loss') is not None), None)
 
+def _clean_up(folder:Path):
+    "Finish or remove what a killed save left; only whoever holds the lock may."
+    for path in Path(folder).glob('.*.old'): _settle(path.with_name(path.name[1:-4]))
+    for path in Path(folder).glob('.*.new'): shutil.rmtree(path)
+
 @patch
 def save(self:CheckpointManager,
     model,                # a GPT; its `train_state` is saved with it
@@ -423,6 +448,7 @@ def save(self:CheckpointManager,
     if not re.fullmatch(r'\w[\w.-]*', name): raise ValueError(f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
     try:
         _take_lock(self.checkpoint_dir)
+        _clean_up(self.checkpoint_dir)
         files = checkpoint_files(model, optimizer, self.run)
         from llm_lab import __version__
         about = dict(llm_lab=__version__, step=step, tokens=state.get('tokens'), eval_loss=_finite(_eval_loss(state)))
@@ -488,64 +514,6 @@ def _find(self:CheckpointManager, which=None) -> Path:
     for found in (here/which, here/which.removesuffix('.pt'), _aside(here/which.removesuffix('.pt')), Path(which)):
         if found.exists(): return found if found.is_file() or read_manifest(found) else newest(found) or found
     raise FileNotFoundError(f'no checkpoint {str(which)!r} in {here}; there are: {", ".join(c["name"] for c in self.list()) or "none"}')
-
-# %% ../nbs/04_checkpoint.ipynb #583bb938
-def find_model(
-    name,                # a run's name, a folder or a file
-    root='checkpoints',  # where runs are kept
-) -> Path:               # the file or folder that holds the model
-    "What a name stands for: the newest complete checkpoint, or whatever else is there."
-    for path in (Path(root)/name, Path(name)):
-        if not path.exists(): continue
-        if path.is_file() or read_manifest(path) is not None: return path
-        if (found := newest(path)) is not None: return found
-        if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
-        return path
-    there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
-    raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
-
-def load_model(
-    name,                # a run's name, or a folder or file that holds a model
-    root='checkpoints',  # where runs are kept
-    device=None,         # None: the best one here
-    dtype=None,          # of the weights; None: as they were saved
-    verify:bool=False,   # also compare the sha256 of every file
-    base_dir=None,       # another name of `root`
-    load_dtype=None,     # another name of `dtype`
-) -> 'GPT':              # in evaluation mode
-    "A model, ready to write."
-    from llm_lab.loader import resolve_device, resolve_dtype
-    model,_ = read_model(find_model(name, base_dir or root), verify)
-    device,dtype = resolve_device(device),dtype or load_dtype
-    return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
-
-def get_model_info(
-    name,                # a run's name, or a folder
-    root='checkpoints',  # where runs are kept
-    base_dir=None,       # another name of `root`
-) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
-    "What a checkpoint holds, without loading its weights."
-    folder = find_model(name, base_dir or root)
-    if not (folder/'training_state.json').exists() or read_manifest(folder) is None: return _old_info(folder)
-    state = _read_json(folder/'training_state.json')
-    sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
-    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
-        n_params=_count_params(folder/'model.safetensors'), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
-        has_optimizer='optimizer.safetensors' in sizes, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
-
-def _count_params(path:Path) -> int:
-    "Numbers in a .safetensors file, from its table of contents."
-    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
-    return sum(math.prod(t['shape']) for name,t in table.items() if name != '__metadata__')
-
-def _old_info(path:Path) -> dict:
-    "The same for a checkpoint that is not ours; its weights have to be read."
-    model,_ = read_model(path); tok = model.tokenizer
-    files = {p.name: p.stat().st_size for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.is_file()}
-    state = model.train_state or {}
-    return dict(name=path.stem, checkpoint=None, folder=str(path), format='other', config=model.config.to_dict(), step=state.get('step'), tokens=None, eval_loss=_eval_loss(state),
-        tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, n_params=model.n_params, has_optimizer=False, versions={},
-        files=files, n_bytes=sum(files.values()))
 
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8
 _may_differ = ('batch_size', 'dropout')   # settings of training, not of the weights' shape
@@ -643,6 +611,64 @@ def _save_later(self:CheckpointManager, name, files, about):
         except OSError as e: self._failed = (name, e)
     self._thread = threading.Thread(target=write, name=f'saving {name}')
     self._thread.start()
+
+# %% ../nbs/04_checkpoint.ipynb #583bb938
+def find_model(
+    name,                # a run's name, a folder or a file
+    root='checkpoints',  # where runs are kept
+) -> Path:               # the file or folder that holds the model
+    "What a name stands for: the newest complete checkpoint, or whatever else is there."
+    for path in (Path(root)/name, Path(name)):
+        if not path.exists(): continue
+        if path.is_file() or read_manifest(path) is not None: return path
+        if (found := newest(path)) is not None: return found
+        if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
+        return path
+    there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
+    raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
+
+def load_model(
+    name,                # a run's name, or a folder or file that holds a model
+    root='checkpoints',  # where runs are kept
+    device=None,         # None: the best one here
+    dtype=None,          # of the weights; None: as they were saved
+    verify:bool=False,   # also compare the sha256 of every file
+    base_dir=None,       # another name of `root`
+    load_dtype=None,     # another name of `dtype`
+) -> 'GPT':              # in evaluation mode
+    "A model, ready to write."
+    from llm_lab.loader import resolve_device, resolve_dtype
+    model,_ = read_model(find_model(name, base_dir or root), verify)
+    device,dtype = resolve_device(device),dtype or load_dtype
+    return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
+
+def get_model_info(
+    name,                # a run's name, or a folder
+    root='checkpoints',  # where runs are kept
+    base_dir=None,       # another name of `root`
+) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
+    "What a checkpoint holds, without loading its weights."
+    folder = find_model(name, base_dir or root)
+    if not (folder/'training_state.json').exists() or read_manifest(folder) is None: return _old_info(folder)
+    state = _read_json(folder/'training_state.json')
+    sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
+    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
+        n_params=_count_params(folder/'model.safetensors'), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
+        has_optimizer='optimizer.safetensors' in sizes, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
+
+def _count_params(path:Path) -> int:
+    "Numbers in a .safetensors file, from its table of contents."
+    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+    return sum(math.prod(t['shape']) for name,t in table.items() if name != '__metadata__')
+
+def _old_info(path:Path) -> dict:
+    "The same for a checkpoint that is not ours; its weights have to be read."
+    model,_ = read_model(path); tok = model.tokenizer
+    files = {p.name: p.stat().st_size for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.is_file()}
+    state = model.train_state or {}
+    return dict(name=path.stem, checkpoint=None, folder=str(path), format='other', config=model.config.to_dict(), step=state.get('step'), tokens=None, eval_loss=_eval_loss(state),
+        tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, n_params=model.n_params, has_optimizer=False, versions={},
+        files=files, n_bytes=sum(files.values()))
 
 # %% ../nbs/04_checkpoint.ipynb #9663c79b
 def load_pt(
@@ -837,11 +863,6 @@ def old_tokenizer(
     return Tokenizer.load(path)
 
 # %% ../nbs/04_checkpoint.ipynb #b73a81fd
-def _old_checkpoint(folder:Path) -> Path|None:
-    "An old checkpoint lying flat in a run's folder."
-    if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
-    return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
-
 def _build(fields:dict, weights:dict, tokenizer, changes=None, step=None, eval_loss=None):
     "A GPT from old weights, with its progress as far as it was recorded."
     from llm_lab.gpt_model import GPT, GPTConfig
@@ -890,22 +911,10 @@ def _read_transformers(folder:Path, tokenizer, changes):
     "A model from a folder that transformers wrote."
     from dataclasses import replace
     from llm_lab.gpt_model import GPT, GPTConfig
-    if (folder/'training_state.json').exists(): raise ValueError(f'{folder} has no manifest.json: it is unfinished')
     names = ('tokenizer.json', 'encoder.json', 'vocab.json')
     model = GPT.from_hf(folder, tokenizer=old_tokenizer(tokenizer or (folder if any((folder/n).exists() for n in names) else None)))
     if changes: model = _build(replace(model.config, **changes).to_dict(), model.hf_state_dict(), model.tokenizer)
     return model
-
-def read_model(
-    path:Path,               # a checkpoint of ours, or of another time or project
-    verify:bool=False,       # compare the sha256 of every file, where a manifest has them
-    changes:dict|None=None,  # config fields to replace
-    tokenizer=None,          # where the checkpoint does not bring it
-) -> tuple:                  # (model, optimizer state or None)
-    "A model from anything we can read."
-    path = Path(path)
-    if path.is_dir() and read_manifest(path) is not None: return read_checkpoint(path, verify, changes)
-    return read_old(path, tokenizer, changes), None
 
 # %% ../nbs/04_checkpoint.ipynb #319ba839
 def convert_legacy_checkpoint(
