@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['INK', 'DASHES', 'ROUGE_TYPES', 'Score', 'inked', 'new_figure', 'save_figure', 'logits_of', 'encode_with',
            'check_texts', 'as_ids', 'plan_windows', 'device_of', 'context_of', 'evaluating', 'split_head', 'score_rows',
-           'progress_bar', 'TokenLosses', 'token_losses', 'ratio_se', 'perplexity', 'bits_per_byte',
+           'progress_bar', 'score_windows', 'TokenLosses', 'token_losses', 'ratio_se', 'perplexity', 'bits_per_byte',
            'compression_bits_per_byte', 'ngram_bits_per_byte', 'check_values', 'resampled_means', 'bootstrap',
            'paired_bootstrap', 'Stems', 'word_masks', 'lcs_len', 'lcs_places', 'lsum_hits', 'ngram_hits', 'rouge_pair',
            'check_pairs', 'rouge_per_example', 'compute_rouge_scores', 'compute_translation_scores',
@@ -158,7 +158,7 @@ def device_of(
     "Where a model wants its input."
     import torch
     p = next(model.parameters(), None) if hasattr(model, 'parameters') else None
-    return torch.device('cpu') if p is None else p.device
+    return torch.device(getattr(model, 'device', 'cpu')) if p is None else p.device
 
 def context_of(
     model,  # any callable; one with a `config` may say how far it can look back
@@ -187,26 +187,27 @@ class evaluating:
 def split_head(
     model,  # any model
     ids,    # (1, T) tokens to try it on
-):          # (body, head), or None where the model must be run whole
-    "Body and output layer of a transformers model, if one after the other they are the model."
+):          # (body: ids -> (B, T, C), head: (N, C) -> (N, V)), or None where the model must be run whole
+    "Body and output layer of a model, if one after the other they are the model."
     import torch
-    head = model.get_output_embeddings() if hasattr(model, 'get_output_embeddings') else None
-    body = getattr(model, 'base_model', None)
-    if head is None or body is None or body is model: return None
-    try: same = torch.equal(head(body(input_ids=ids, use_cache=False).last_hidden_state), logits_of(model(input_ids=ids, use_cache=False)))
-    except Exception: return None
+    if hasattr(model, 'hidden') and hasattr(model, 'head'): body,head,kw = model.hidden,model.head,{}
+    elif hasattr(model, 'get_output_embeddings') and getattr(model, 'base_model', model) is not model:
+        inner,head,kw = model.base_model,model.get_output_embeddings(),{'use_cache': False}
+        body = lambda ids, **k: inner(input_ids=ids, use_cache=False, **k).last_hidden_state
+    else: return None
+    try: same = torch.equal(head(body(ids)), logits_of(model(ids, **kw)))
+    except (TypeError, AttributeError, NotImplementedError): return None
     return (body, head) if same else None
 
 def score_rows(
-    run,                # ids (B, T) -> logits (B, T, V), or hidden states (B, T, C) with `head`
-    x,                  # (B, T) ids to read
-    y,                  # (B, T) ids to predict at each place; -1: nothing
-    head=None,          # hidden states (N, C) -> logits (N, V)
-    slice_size=2**23,   # logits held at a time
-):                      # (losses in nats of the places that predict something, row by row; V)
+    out,              # (B, T, V) logits, or with `head` (B, T, C) hidden states
+    y,                # (B, T) ids to predict at each place; -1: nothing
+    head=None,        # hidden states (N, C) -> logits (N, V)
+    slice_size=2**23, # logits held at a time
+):                    # (losses in nats of the places that predict something, row by row; V)
     "The loss of every target, with no more logits in memory than needed."
     import torch.nn.functional as F
-    out,keep = run(x),y >= 0
+    keep = y >= 0
     out,y = out[keep],y[keep]                                            # (N, V or C), (N,)
     V = out.shape[-1] if head is None else head(out[:1]).shape[-1]
     if (y >= V).any(): raise ValueError(f'token id {int(y.max())} is outside the vocabulary of the model, {V} tokens')
@@ -219,11 +220,38 @@ def progress_bar(
     desc,           # what is being done
     progress=None,  # None: only on a terminal; True: always; False: never
 ):                  # the items, counted aloud
-    "A tqdm bar that stays quiet in logs and notebooks kept under version control."
+    "A tqdm bar that stays quiet in logs and in notebooks."
     from tqdm.auto import tqdm
     return tqdm(items, desc=desc, disable=None if progress is None else not progress)
 
 # %% ../nbs/06_eval.ipynb #54828b0f
+def score_windows(
+    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    windows,               # (ids to read, ids to predict after each of them; -1: not scored), as arrays
+    batch_size=8,          # windows per call
+    padding_side='right',  # 'left' also sends attention_mask and position_ids
+    progress=None,         # bar: None on a terminal only
+):                         # (losses of the scored tokens of each window, V)
+    "Run windows through a model, longest first, and collect what its next tokens cost."
+    import torch
+    if padding_side not in ('right', 'left'): raise ValueError(f"padding_side {padding_side!r}: 'right' or 'left'")
+    if batch_size < 1: raise ValueError(f'batch_size {batch_size} should be at least 1')
+    order = sorted(range(len(windows)), key=lambda i: -len(windows[i][0]))
+    losses,V,device = [None]*len(windows),None,device_of(model)
+    with evaluating(model):
+        body,head = split_head(model, torch.as_tensor(windows[order[0]][0][None, :8], device=device)) or (lambda ids, **kw: logits_of(model(ids, **kw)), None)
+        for i in progress_bar(range(0, len(order), batch_size), 'scoring', progress):
+            batch = [windows[k] for k in order[i:i+batch_size]]; T = len(batch[0][0])
+            x,y,mask = (np.full((len(batch), T), v) for v in (0, -1, 0))
+            for r,(read,want) in enumerate(batch):
+                at = slice(0, len(read)) if padding_side == 'right' else slice(T - len(read), T)
+                x[r, at],y[r, at],mask[r, at] = read,want,1
+            x,y,mask = (torch.from_numpy(a).to(device) for a in (x, y, mask))
+            extra = dict(attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0)) if padding_side == 'left' else {}
+            got,V = score_rows(body(x, **extra), y, head)
+            for k,n in zip(order[i:i+batch_size], (y >= 0).sum(1).tolist()): losses[k],got = got[:n],got[n:]
+    return losses, V
+
 class TokenLosses(list):
     "One float64 array per document: the loss of each token in nats, nan where a token was not scored."
     def __init__(self,
@@ -244,7 +272,6 @@ def token_losses(
     progress=None,         # bar: None on a terminal only
 ) -> TokenLosses:          # losses in the order of `docs`
     "The loss of every token of every document."
-    import torch
     ids = as_ids(docs, tokenizer or getattr(model, 'tokenizer', None))
     lead = int(bos_id is not None)
     rows = [np.concatenate([[bos_id], d]) for d in ids] if lead else ids
@@ -254,36 +281,17 @@ def token_losses(
     if limit and min(block_size, longest) > limit: raise ValueError(f'block_size {block_size} is more than the {limit} tokens the model can read')
     stride = stride or block_size - 1
     if not 1 <= stride <= block_size: raise ValueError(f'stride {stride} should lie between 1 and block_size {block_size}')
-    if padding_side not in ('right', 'left'): raise ValueError(f"padding_side {padding_side!r}: 'right' or 'left'")
     known = getattr(getattr(model, 'config', None), 'vocab_size', None) or 2**62
     for d,r in enumerate(rows):
         if r.min() < 0 or r.max() >= known: raise ValueError(f'document {d} has token id {r.min() if r.min() < 0 else r.max()}, outside the vocabulary of the model, {known} tokens')
-    windows = [(d, *w) for d,r in enumerate(rows) for w in plan_windows(len(r), block_size, stride)]
-    if not windows: raise ValueError('no tokens to score: every document has a single token; pass bos_id= to score those')
-    windows.sort(key=lambda w: w[1] - w[2])                              # longest first
-    losses,V,device = [np.full(len(r), np.nan) for r in rows],None,device_of(model)
-    with evaluating(model):
-        parts = split_head(model, torch.as_tensor(rows[windows[0][0]][None, :8], device=device))
-        body,head = parts or (model, None)
-        for i in progress_bar(range(0, len(windows), batch_size), 'scoring', progress):
-            batch = windows[i:i+batch_size]
-            T = batch[0][2] - batch[0][1]
-            x,y = np.zeros((len(batch), T), np.int64),np.full((len(batch), T), -1)
-            mask = np.zeros((len(batch), T), np.int64)
-            for r,(d,b,e,f) in enumerate(batch):
-                at = 0 if padding_side == 'right' else T - (e - b)
-                x[r, at:at+e-b] = rows[d][b:e]; mask[r, at:at+e-b] = 1
-                y[r, at+f-b-1:at+e-b-1] = rows[d][f:e]
-            x,y,mask = (torch.from_numpy(a).to(device) for a in (x, y, mask))
-            extra = {} if parts is None else {'use_cache': False}
-            if padding_side == 'left': extra.update(attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0))
-            run = (lambda t: logits_of(body(t, **extra))) if parts is None else (lambda t: body(input_ids=t, **extra).last_hidden_state)
-            got,V = score_rows(run, x, y, head)
-            for d,b,e,f in batch:
-                part,got = got[:e-f],got[e-f:]
-                if not np.isfinite(part).all():
-                    raise ValueError(f'document {d}, token {f + int(np.argmin(np.isfinite(part))) - lead}: the loss is not finite')
-                losses[d][f:e] = part
+    places = [(d, *w) for d,r in enumerate(rows) for w in plan_windows(len(r), block_size, stride)]
+    if not places: raise ValueError('no tokens to score: every document has a single token; pass bos_id= to score those')
+    windows = [(rows[d][b:e-1], np.where(np.arange(b+1, e) >= f, rows[d][b+1:e], -1)) for d,b,e,f in places]
+    got,V = score_windows(model, windows, batch_size, padding_side, progress)
+    losses = [np.full(len(r), np.nan) for r in rows]
+    for (d,b,e,f),l in zip(places, got):
+        if not np.isfinite(l).all(): raise ValueError(f'document {d}, token {f + int(np.argmin(np.isfinite(l))) - lead}: the loss is {l[np.argmin(np.isfinite(l))]}')
+        losses[d][f:e] = l
     return TokenLosses([l[lead:] for l in losses], ids=ids, vocab_size=V, block_size=block_size, stride=stride)
 
 # %% ../nbs/06_eval.ipynb #ac82715c
@@ -611,11 +619,11 @@ def compute_translation_scores(
     metrics=('bleu', 'chrf', 'ter'), # which of them
     empty='error',                   # an empty prediction: 'error', or 'zero' to let it through
     n_resamples=1000,                # of the bootstrap; 0: no interval
-    **settings,                      # of sacrebleu's BLEU, such as tokenize='zh'
+    settings=None,                   # of sacrebleu, by metric: {'bleu': {'tokenize': 'zh'}, 'chrf': {'word_order': 2}}
 ) -> dict:                           # {'bleu': {'score', 'interval', 'signature'}, …}, 0 … 100
     "BLEU, chrF and TER of a whole set, by sacrebleu."
     from sacrebleu.metrics import BLEU, CHRF, TER
-    known = {'bleu': lambda: BLEU(**settings), 'chrf': CHRF, 'ter': TER}
+    known = {'bleu': BLEU, 'chrf': CHRF, 'ter': TER}
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     for m in metrics:
         if m not in known: raise ValueError(f"unknown metric {m!r}; known: {', '.join(known)}")
@@ -623,7 +631,7 @@ def compute_translation_scores(
     streams = [[r[k] if k < len(r) else None for r in references] for k in range(max(map(len, references)))]
     out = {}
     for m in metrics:
-        metric = known[m](); many = n_resamples and len(predictions) > 1
+        metric = known[m](**(settings or {}).get(m, {})); many = n_resamples and len(predictions) > 1
         s = metric.corpus_score(predictions, streams, **({'n_bootstrap': n_resamples} if many else {}))
         mean,ci = (getattr(s, '_mean', None), getattr(s, '_ci', None)) if many else (None, None)
         out[m] = {'score': float(s.score), 'interval': None if ci is None or ci < 0 else (float(mean - ci), float(mean + ci)), 'signature': str(metric.get_signature())}
