@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'resolve_device', 'resolve_dtype', 'ModelFilesError', 'safetensors_header', 'read_manifest', 'write_manifest',
            'ModelReport', 'check_folder', 'verify_model', 'Source', 'cached_snapshot', 'find_model', 'ModelLoader',
-           'load_model_with_fallback', 'download_model_manually', 'LocalHub']
+           'load_model_with_fallback', 'download_model_manually', 'MemoryEstimate', 'estimate_memory', 'LocalHub']
 
 # %% ../nbs/00_loader.ipynb #884b158c
 import json, logging, os, re, shutil, threading, time
@@ -275,8 +275,9 @@ def _download(url, path:Path, size, headers, bar, tries=5):
                 hf_raise_for_status(r)
                 if have and r.status_code != 206: bar(-have); have = 0     # this server starts again from the first byte
                 with open(path, 'ab' if have else 'wb') as f:
-                    for chunk in r.iter_bytes(1 << 20):
+                    for chunk in r.iter_bytes():
                         f.write(chunk); have += len(chunk); bar(len(chunk)); attempt = 0
+                    f.flush(); os.fsync(f.fileno())
             if have < size: raise ConnectionError(f'{path.name} ended after {have} of {size} bytes')
         except Exception as e:
             attempt += 1; wait = _wait_s(e, attempt - 1)
@@ -361,11 +362,15 @@ def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint
     _commit(folder)
     return n_bytes
 
+@contextmanager
 def _only_one(folder:Path):
     "Held by the one process that fills a folder; the others wait for it."
     from filelock import FileLock
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f'{folder}.lock')
+    lock = Path(f'{folder}.lock')
+    with FileLock(lock): yield
+    try: lock.unlink(missing_ok=True)
+    except OSError: pass                     # another process holds it (Windows)
 
 # %% ../nbs/00_loader.ipynb #3c1ff166
 class Source(str):
@@ -691,6 +696,75 @@ def download_model_manually(
         if not logits.isfinite().all(): raise ModelFilesError(f'{folder} loads in {model.dtype} but its outputs are not finite: try dtype="float32"')
     return folder
 
+# %% ../nbs/00_loader.ipynb #0a7a5ad9
+def _live_bytes():
+    "A torch mode that adds up the memory of all living tensors made inside it, and remembers the most."
+    import weakref
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+    class LiveBytes(TorchDispatchMode):
+        def __init__(self): super().__init__(); self.now = self.most = self.kept = self.most_passing = 0; self.known = weakref.WeakKeyDictionary()
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            for t in tree_leaves(out):
+                if hasattr(t, 'untyped_storage'): self.see(t.untyped_storage())
+            return out
+        def see(self, storage):
+            if storage in self.known: return
+            self.known[storage] = n = storage.nbytes()
+            self.now += n
+            self.most,self.most_passing = max(self.most, self.now),max(self.most_passing, self.now - self.kept)
+            weakref.finalize(storage, self.gone, n)
+        def gone(self, n): self.now -= n
+    return LiveBytes()
+
+class MemoryEstimate(dict):
+    "Bytes by purpose; prints in GB."
+    def __repr__(self): return '\n'.join(f'{k:<12}{v/1e9:9.3f} GB' for k,v in self.items())
+
+def estimate_memory(
+    name_or_config,         # a name on the Hub, a model folder, or a transformers config
+    dtype=None,             # of the weights; None: as stored in the files, else the config's, else float32
+    training=False,         # True: one step of AdamW on `batch_size` rows; False: reading as many rows at once
+    batch_size=1,           # rows at a time
+    block_size=None,        # tokens in a row; None: 1024, or what the model can take if that is less
+    **kwargs,               # revision, token, offline, endpoint, trust_remote_code as for `ModelLoader`
+) -> MemoryEstimate:        # weights, gradients, optimizer, activations, and their highest sum: total
+    "Rehearse the work on tensors that have shapes but no memory, and add up what they would have taken."
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from transformers import AutoModelForCausalLM
+    config,stored = _config_of(name_or_config, **kwargs)
+    dtype = resolve_dtype(dtype or stored or getattr(config, 'dtype', None) or 'float32')
+    T = block_size or min(1024, getattr(config, 'max_position_embeddings', 1024))
+    with FakeTensorMode():
+        with _making_a_model(), torch.device('cpu'): model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        weights,params = (sum({t.untyped_storage(): t.untyped_storage().nbytes() for t in ts}.values()) for ts in ([*model.parameters(), *model.buffers()], model.parameters()))
+        ids = torch.zeros(batch_size, T, dtype=torch.long)
+        live = _live_bytes()
+        if not training:
+            with live, torch.no_grad(): model.eval()(ids)
+            return MemoryEstimate(weights=weights, gradients=0, optimizer=0, activations=live.most, total=weights + live.most)
+        def keep(p): live.kept += p.grad.untyped_storage().nbytes()
+        for p in model.parameters(): p.register_post_accumulate_grad_hook(keep)
+        with live: model.train()(ids, labels=ids, use_cache=False).loss.backward()
+    return MemoryEstimate(weights=weights, gradients=params, optimizer=2*params, activations=live.most_passing, total=weights + 2*params + max(live.most, params))
+
+def _config_of(name_or_config, revision=None, **kwargs):
+    "The config, and the dtype of the stored weights if there are any here."
+    from transformers import AutoConfig, PretrainedConfig
+    if isinstance(name_or_config, PretrainedConfig): return name_or_config, None
+    own = _own_folder(name_or_config)
+    folder = own or cached_snapshot(str(name_or_config), revision)
+    if folder and (folder/'config.json').is_file():
+        report = check_folder(folder)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=kwargs.get('trust_remote_code', False)), _stored_dtype(report.headers)
+    if _is_offline(kwargs.get('offline')): raise ModelFilesError(f'{name_or_config} is not on this machine and the network is switched off')
+    from huggingface_hub import hf_hub_download
+    url = _hub_url(kwargs.get('endpoint'))
+    file = _persist(lambda: hf_hub_download(str(name_or_config), 'config.json', revision=revision, token=kwargs.get('token'), endpoint=url, cache_dir=_cache_dir()), name_or_config, revision, url)
+    return AutoConfig.from_pretrained(Path(file).parent, local_files_only=True), None
+
 # %% ../nbs/00_loader.ipynb #43835353
 class LocalHub:
     "A small Hub on 127.0.0.1 that serves model folders and fails on request: for lessons and tests without the internet."
@@ -715,7 +789,7 @@ class LocalHub:
         for k,v in self._env.items(): os.environ.pop(k) if v is None else os.environ.__setitem__(k, v)
         self._server.shutdown(); self._server.server_close(); self._tmp.cleanup()
     def fail(self,
-        what:str,         # 'drop' after n bytes, 'wrong byte' at n, 'slow' (a pause every n bytes), or a status: '404' '401' '403' '429' '500'
+        what:str,         # 'drop' or 'stall' after n bytes, 'wrong byte' at n, 'slow' (a pause every n bytes), or a status: '404' '401' '403' '429' '500'
         where:str='',     # part of the address: a file name, '/api/'
         times:int=1,      # how many requests fail so
         n:int=0,          # bytes; see `what`
@@ -776,11 +850,12 @@ def _hub_handler(hub:LocalHub):
             if not body: return
             what,n = (fault['what'], fault['n']) if fault else ('', 0)
             if what == 'wrong byte': data = data[:n] + bytes([data[n] ^ 1]) + data[n+1:]
-            if what == 'drop': data = data[:n]; self.close_connection = True
+            if what in ('drop', 'stall'): data = data[:n]; self.close_connection = True
             step = n if what == 'slow' else 1 << 20
             try:
                 for i in range(0, len(data), step):
                     self.wfile.write(data[i:i+step]); self.row['bytes'] += len(data[i:i+step])
                     if what == 'slow': time.sleep(.05)
+                if what == 'stall': time.sleep(1.5)
             except OSError: pass             # the client hung up
     return Handler
