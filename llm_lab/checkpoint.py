@@ -6,7 +6,7 @@
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'write_folder', 'read_manifest', 'find_damage',
            'config_json', 'tokenizer_files', 'checkpoint_files', 'no_init', 'read_tensors', 'read_config',
            'read_checkpoint', 'read_model', 'list_checkpoints', 'newest', 'SaveError', 'CheckpointManager',
-           'compare_configs', 'find_model', 'load_model', 'get_model_info', 'load_pt', 'fold_head_bias', 'from_mypt',
+           'find_model', 'load_model', 'get_model_info', 'compare_configs', 'load_pt', 'fold_head_bias', 'from_mypt',
            'from_nanogpt', 'read_llama2c', 'old_tokenizer', 'read_old', 'convert_legacy_checkpoint']
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
@@ -384,6 +384,7 @@ def _drop_lock(folder:Path):
 # %% ../nbs/04_checkpoint.ipynb #0d1ee363
 class SaveError(OSError):
     "A checkpoint could not be written; the ones before it are intact."
+    def __str__(self): return self.strerror or super().__str__()
 
 class CheckpointManager:
     "Saves a run into `root/name` and finds it again."
@@ -515,6 +516,64 @@ def _find(self:CheckpointManager, which=None) -> Path:
         if found.exists(): return found if found.is_file() or read_manifest(found) else newest(found) or found
     raise FileNotFoundError(f'no checkpoint {str(which)!r} in {here}; there are: {", ".join(c["name"] for c in self.list()) or "none"}')
 
+# %% ../nbs/04_checkpoint.ipynb #583bb938
+def find_model(
+    name,                # a run's name, a folder or a file
+    root='checkpoints',  # where runs are kept
+) -> Path:               # the file or folder that holds the model
+    "What a name stands for: the newest complete checkpoint, or whatever else is there."
+    for path in (Path(root)/name, Path(name)):
+        if not path.exists(): continue
+        if path.is_file() or read_manifest(path) is not None: return path
+        if (found := newest(path)) is not None: return found
+        if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
+        return path
+    there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
+    raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
+
+def load_model(
+    name,                # a run's name, or a folder or file that holds a model
+    root='checkpoints',  # where runs are kept
+    device=None,         # None: the best one here
+    dtype=None,          # of the weights; None: as they were saved
+    verify:bool=False,   # also compare the sha256 of every file
+    base_dir=None,       # another name of `root`
+    load_dtype=None,     # another name of `dtype`
+) -> 'GPT':              # in evaluation mode
+    "A model, ready to write."
+    from llm_lab.loader import resolve_device, resolve_dtype
+    model,_ = read_model(find_model(name, base_dir or root), verify)
+    device,dtype = resolve_device(device),dtype or load_dtype
+    return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
+
+def get_model_info(
+    name,                # a run's name, or a folder
+    root='checkpoints',  # where runs are kept
+    base_dir=None,       # another name of `root`
+) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
+    "What a checkpoint holds, without loading its weights."
+    folder = find_model(name, base_dir or root)
+    if not (folder/'training_state.json').exists() or read_manifest(folder) is None: return _old_info(folder)
+    state = _read_json(folder/'training_state.json')
+    sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
+    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
+        n_params=_count_params(folder/'model.safetensors'), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
+        has_optimizer=state.get('optimizer') is not None, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
+
+def _count_params(path:Path) -> int:
+    "Numbers in a .safetensors file, from its table of contents."
+    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+    return sum(math.prod(t['shape']) for name,t in table.items() if name != '__metadata__')
+
+def _old_info(path:Path) -> dict:
+    "The same for a checkpoint that is not ours; its weights have to be read."
+    model,_ = read_model(path); tok = model.tokenizer
+    files = {p.name: p.stat().st_size for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.is_file()}
+    state = model.train_state or {}
+    return dict(name=path.stem, checkpoint=None, folder=str(path), format='other', config=model.config.to_dict(), step=state.get('step'), tokens=None, eval_loss=_eval_loss(state),
+        tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, n_params=model.n_params, has_optimizer=False, versions={},
+        files=files, n_bytes=sum(files.values()))
+
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8
 _may_differ = ('batch_size', 'dropout')   # settings of training, not of the weights' shape
 
@@ -593,82 +652,6 @@ def load_for_inference(cls:CheckpointManager,
     checkpoint,root = legacy_filename or checkpoint,base_dir or root
     if not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir(): checkpoint,root = 'latest',checkpoint   # (name, folder of runs), an older order
     return load_model(cls(name, root)._find(checkpoint), **kwargs)
-
-# %% ../nbs/04_checkpoint.ipynb #687d96e2
-@patch
-def _save_later(self:CheckpointManager, name, files, about):
-    "Copy what the next step would change, and let a thread write it."
-    import threading, torch
-    for file,parts in files.items():
-        for i,part in enumerate(parts):
-            if isinstance(part, bytes): continue
-            kept = self._copies.get((file, i))
-            if kept is None or kept.numel() != len(part): kept = self._copies[file, i] = torch.empty(len(part), dtype=torch.uint8)
-            kept.copy_(torch.frombuffer(part, dtype=torch.uint8))
-            parts[i] = memoryview(kept.numpy())
-    def write():
-        try: self._write(name, files, about)
-        except OSError as e: self._failed = (name, e)
-    self._thread = threading.Thread(target=write, name=f'saving {name}')
-    self._thread.start()
-
-# %% ../nbs/04_checkpoint.ipynb #583bb938
-def find_model(
-    name,                # a run's name, a folder or a file
-    root='checkpoints',  # where runs are kept
-) -> Path:               # the file or folder that holds the model
-    "What a name stands for: the newest complete checkpoint, or whatever else is there."
-    for path in (Path(root)/name, Path(name)):
-        if not path.exists(): continue
-        if path.is_file() or read_manifest(path) is not None: return path
-        if (found := newest(path)) is not None: return found
-        if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
-        return path
-    there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
-    raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
-
-def load_model(
-    name,                # a run's name, or a folder or file that holds a model
-    root='checkpoints',  # where runs are kept
-    device=None,         # None: the best one here
-    dtype=None,          # of the weights; None: as they were saved
-    verify:bool=False,   # also compare the sha256 of every file
-    base_dir=None,       # another name of `root`
-    load_dtype=None,     # another name of `dtype`
-) -> 'GPT':              # in evaluation mode
-    "A model, ready to write."
-    from llm_lab.loader import resolve_device, resolve_dtype
-    model,_ = read_model(find_model(name, base_dir or root), verify)
-    device,dtype = resolve_device(device),dtype or load_dtype
-    return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
-
-def get_model_info(
-    name,                # a run's name, or a folder
-    root='checkpoints',  # where runs are kept
-    base_dir=None,       # another name of `root`
-) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
-    "What a checkpoint holds, without loading its weights."
-    folder = find_model(name, base_dir or root)
-    if not (folder/'training_state.json').exists() or read_manifest(folder) is None: return _old_info(folder)
-    state = _read_json(folder/'training_state.json')
-    sizes = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
-    return dict(name=folder.parent.name, checkpoint=folder.name, folder=str(folder), format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
-        n_params=_count_params(folder/'model.safetensors'), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
-        has_optimizer='optimizer.safetensors' in sizes, versions=state['versions'], files=sizes, n_bytes=sum(sizes.values()))
-
-def _count_params(path:Path) -> int:
-    "Numbers in a .safetensors file, from its table of contents."
-    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
-    return sum(math.prod(t['shape']) for name,t in table.items() if name != '__metadata__')
-
-def _old_info(path:Path) -> dict:
-    "The same for a checkpoint that is not ours; its weights have to be read."
-    model,_ = read_model(path); tok = model.tokenizer
-    files = {p.name: p.stat().st_size for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.is_file()}
-    state = model.train_state or {}
-    return dict(name=path.stem, checkpoint=None, folder=str(path), format='other', config=model.config.to_dict(), step=state.get('step'), tokens=None, eval_loss=_eval_loss(state),
-        tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, n_params=model.n_params, has_optimizer=False, versions={},
-        files=files, n_bytes=sum(files.values()))
 
 # %% ../nbs/04_checkpoint.ipynb #9663c79b
 def load_pt(
@@ -927,3 +910,21 @@ def convert_legacy_checkpoint(
     state = model.train_state or {}
     write_folder(Path(out), checkpoint_files(model), dict(step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state)))
     return Path(out)
+
+# %% ../nbs/04_checkpoint.ipynb #687d96e2
+@patch
+def _save_later(self:CheckpointManager, name, files, about):
+    "Copy what the next step would change, and let a thread write it."
+    import threading, torch
+    for file,parts in files.items():
+        for i,part in enumerate(parts):
+            if isinstance(part, bytes): continue
+            kept = self._copies.get((file, i))
+            if kept is None or kept.numel() != len(part): kept = self._copies[file, i] = torch.empty(len(part), dtype=torch.uint8)
+            kept.copy_(torch.frombuffer(part, dtype=torch.uint8))
+            parts[i] = memoryview(kept.numpy())
+    def write():
+        try: self._write(name, files, about)
+        except OSError as e: self._failed = (name, e)
+    self._thread = threading.Thread(target=write, name=f'saving {name}')
+    self._thread.start()
