@@ -85,7 +85,7 @@ def from_plain(
 # %% ../nbs/04_checkpoint.ipynb #1fb9d06a
 def _write_file(path:Path, parts:list):
     "Write byte strings one after the other and flush them to the disk."
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
     try:
         size = sum(len(p) for p in parts)
         if size > 1 << 20 and hasattr(os, 'posix_fallocate'):   # room for all of it, in one piece, or an error now
@@ -745,7 +745,7 @@ def from_nanogpt(
     import torch
     args = {_nanogpt_names.get(k, k): v for k,v in args.items()}
     rename = lambda k: re.sub(r'\.gamma$', '.weight', re.sub(r'\.beta$', '.bias', k.removeprefix('_orig_mod.')))
-    state = {rename(k): v for k,v in state.items() if not re.search(r'attn\.(masked_)?bias$', k)}
+    state = {rename(k): v for k,v in state.items() if not re.search(r'\.attn\.(masked_)?bias$', k)}
     out = {k: v.T if re.search(r'\.c_\w+\.weight$', k) else v for k,v in state.items()}
     table = out['transformer.wte.weight']
     fields = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
