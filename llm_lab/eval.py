@@ -6,13 +6,14 @@
 __all__ = ['INK', 'DASHES', 'ROUGE_TYPES', 'Score', 'inked', 'new_figure', 'save_figure', 'logits_of', 'encode_with',
            'check_texts', 'as_ids', 'plan_windows', 'device_of', 'context_of', 'evaluating', 'split_head', 'score_rows',
            'progress_bar', 'score_windows', 'TokenLosses', 'token_losses', 'ratio_se', 'perplexity', 'bits_per_byte',
-           'compression_bits_per_byte', 'ngram_bits_per_byte', 'check_values', 'resampled_means', 'bootstrap',
-           'paired_bootstrap', 'Stems', 'word_masks', 'lcs_len', 'lcs_places', 'lsum_hits', 'ngram_hits', 'rouge_pair',
-           'check_pairs', 'rouge_per_example', 'compute_rouge_scores', 'compute_translation_scores',
-           'compute_classification_scores', 'plot_confusion', 'plain_answer', 'compute_answer_scores', 'read_history',
-           'curve', 'smoothed', 'several_runs', 'eval_keys', 'plot_training_curves', 'short_count', 'short_bytes',
-           'short_time', 'plot_bits_per_byte', 'plot_funnel', 'plot_strips', 'plot_before_after', 'plot_steps',
-           'themed_svg', 'html_table', 'read_report', 'report']
+           'compression_bits_per_byte', 'ngram_bits_per_byte', 'Html', 'token_pieces', 'plot_token_losses',
+           'attention_of', 'plot_attention', 'check_values', 'resampled_means', 'bootstrap', 'paired_bootstrap',
+           'read_mmlu', 'mmlu_prompt', 'continuation_logprobs', 'multiple_choice', 'Stems', 'word_masks', 'lcs_len',
+           'lcs_places', 'lsum_hits', 'ngram_hits', 'rouge_pair', 'check_pairs', 'rouge_per_example',
+           'compute_rouge_scores', 'compute_translation_scores', 'compute_classification_scores', 'plot_confusion',
+           'plain_answer', 'compute_answer_scores', 'read_history', 'curve', 'smoothed', 'several_runs', 'eval_keys',
+           'plot_training_curves', 'short_count', 'short_bytes', 'short_time', 'plot_bits_per_byte', 'plot_funnel',
+           'plot_strips', 'plot_before_after', 'plot_steps', 'themed_svg', 'html_table', 'read_report', 'report']
 
 # %% ../nbs/06_eval.ipynb #9b620900
 import html, json, math, re
@@ -388,6 +389,79 @@ def ngram_bits_per_byte(
     p2 = np.where(h_first | (n[prev] == 0), p1[held], (pair + t[prev]*p1[held])/follow)
     return {'unigram': float(-np.log2(p1[held]).sum()/n_bytes), 'bigram': float(-np.log2(p2).sum()/n_bytes)}
 
+# %% ../nbs/06_eval.ipynb #81132bba
+class Html(str):
+    "HTML that a notebook shows as such."
+    def _repr_html_(self): return str(self)
+
+def token_pieces(
+    tokenizer,  # with `decode`
+    ids,        # token ids
+) -> list:      # (text, number of tokens in it); tokens that are parts of one character come together
+    "The text of each token."
+    out,held = [],[]
+    for k,i in enumerate(ids):
+        held.append(int(i)); text = tokenizer.decode(held)
+        if '\ufffd' in text and k + 1 < len(ids) and len(held) < 4: continue
+        out.append((text, len(held))); held = []
+    return out
+
+def plot_token_losses(
+    model,           # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    text,            # what to read; a text, or token ids
+    tokenizer=None,  # None: the model's own
+    worst=None,      # loss in nats that gets the full colour; None: ln V
+    sep='',          # between tokens, where the tokenizer leaves spaces out
+    **kwargs,        # of `token_losses`: `block_size`, `stride`, `bos_id`
+) -> Html:           # coloured text; hovering a token tells its probability
+    "The text, each token coloured by how hard it was to predict."
+    tokenizer = tokenizer or getattr(model, 'tokenizer', None)
+    if tokenizer is None or not hasattr(tokenizer, 'decode'): raise ValueError('colouring the text needs a tokenizer with decode: pass tokenizer=')
+    losses = token_losses(model, [text], tokenizer, **kwargs)
+    worst,out,at = worst or math.log(losses.vocab_size),[],0
+    for piece,n in token_pieces(tokenizer, losses.ids[0]):
+        l = losses[0][at:at+n].sum(); at += n
+        tip,share = ('not scored', 0) if np.isnan(l) else (f'{l:.2f} nats, p = {math.exp(-l):.2g}', round(min(1, max(l, 0)/worst), 2))
+        shown = html.escape(piece).replace('\n', '↵<br>')
+        out.append(f'<span title="{tip}" style="background:rgba(210,98,42,{share:.2f});border-bottom:1px solid rgba(128,128,128,.35)">{shown}</span>')
+    return Html(f'<div style="font-family:ui-monospace,monospace;line-height:2;white-space:pre-wrap">{html.escape(sep).join(out)}</div>')
+
+# %% ../nbs/06_eval.ipynb #6cd76197
+def attention_of(
+    model,    # ours, or one of transformers
+    ids,      # token ids of one text
+    layer=-1, # which block
+    head=0,   # which head of it
+) -> np.ndarray:  # (T, T) weights; row t sums to 1 and looks at columns 0 … t
+    "Where one head looks."
+    import torch
+    hf = model.to_hf() if hasattr(model, 'to_hf') else model
+    before = getattr(hf.config, '_attn_implementation', None)
+    x = torch.as_tensor(np.asarray(ids, np.int64)[None], device=device_of(hf))
+    if hasattr(hf, 'set_attn_implementation'): hf.set_attn_implementation('eager')     # the fast kernels never form the weights
+    try:
+        with evaluating(hf): weights = hf(input_ids=x, output_attentions=True, use_cache=False).attentions
+    finally:
+        if before and hasattr(hf, 'set_attn_implementation'): hf.set_attn_implementation(before)
+    if not weights or weights[layer] is None: raise ValueError(f'{type(hf).__name__} does not give its attention weights')
+    return weights[layer][0, head].float().cpu().numpy()
+
+@inked
+def plot_attention(
+    weights,  # (T, T) of one head
+    tokens,   # T labels
+):            # figure
+    "Attention as a picture: who reads whom."
+    weights = np.asarray(weights); T = len(tokens)
+    if weights.shape != (T, T): raise ValueError(f'weights have shape {weights.shape} but there are {T} tokens')
+    size = max(2.5, .19*T + 1.2)
+    fig,axes = new_figure(width=size + .6, height=size); ax = axes[0, 0]
+    im = ax.imshow(weights, cmap='cividis', vmin=0, vmax=1); ax.grid(visible=False)
+    ax.set_xticks(range(T), tokens, rotation=90, fontsize=7); ax.set_yticks(range(T), tokens, fontsize=7); ax.set_xlabel('is read'); ax.set_ylabel('reads')
+    fig.colorbar(im, ax=ax, shrink=.6, label='weight')
+    best = weights[1:].argmax(1)
+    return save_figure(fig, None, 'Attention: ' + '; '.join(f'{tokens[t+1]} reads {tokens[b]}' for t,b in enumerate(best[:30])))
+
 # %% ../nbs/06_eval.ipynb #1a57da48
 def check_values(
     values,        # numbers, one per example; or a row of numbers per example
@@ -439,6 +513,90 @@ def paired_bootstrap(
     low,high = np.quantile(means, [(1 - level)/2, (1 + level)/2])
     p = min(1., 2*(min((means <= 0).sum(), (means >= 0).sum()) + 1)/(n_resamples + 1))
     return Score((a - b).mean(), low=float(low), high=float(high), se=float(means.std(ddof=1)), p=float(p), n=len(a))
+
+# %% ../nbs/06_eval.ipynb #6be5e424
+def read_mmlu(
+    path,  # CSV without a header: question, choices …, letter of the right one
+) -> list: # {'question', 'choices', 'answer'} with the place of the right choice
+    "Questions of an MMLU file."
+    import csv
+    path = Path(path); items = []
+    with path.open(newline='', encoding='utf-8') as f:
+        for i,row in enumerate(csv.reader(f), 1):
+            if not row: continue
+            *rest,letter = row; k = ord(letter.strip().upper()) - ord('A') if len(letter.strip()) == 1 else -1
+            if len(rest) < 3 or not 0 <= k < len(rest) - 1: raise ValueError(f'{path}, row {i}: expected a question, two or more choices and a letter among theirs, got {len(row)} fields ending in {letter!r}')
+            items.append({'question': rest[0], 'choices': rest[1:], 'answer': k})
+    if not items: raise ValueError(f'{path} holds no questions')
+    return items
+
+def mmlu_prompt(
+    item,               # {'question', 'choices', 'answer'}
+    shots=(),           # solved items to put before it
+    style='letters',    # 'letters': the choices are listed and a letter is asked for; 'texts': the answer's own words are
+) -> str:               # text up to and including 'Answer:'
+    "A question as a model is asked it."
+    def one(q, solved=False):
+        letters = [chr(65 + i) for i in range(len(q['choices']))]
+        listed = ''.join(f'\n{l}. {c}' for l,c in zip(letters, q['choices'])) if style == 'letters' else ''
+        return q['question'].strip() + listed + '\nAnswer:' + (f" {letters[q['answer']] if style == 'letters' else q['choices'][q['answer']]}\n\n" if solved else '')
+    return ''.join(one(s, solved=True) for s in shots) + one(item)
+
+# %% ../nbs/06_eval.ipynb #2bf2b26c
+def continuation_logprobs(
+    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    pairs,                 # (context, continuation) texts
+    tokenizer=None,        # None: the model's own
+    batch_size=8,          # windows per call
+    block_size=None,       # tokens the model may read; None: what it can
+    progress=None,         # bar: None on a terminal only
+):                         # (log-probability of each continuation in nats, its number of tokens)
+    "How likely each continuation is after its context; of a context that is too long, the end is read."
+    tokenizer = tokenizer or getattr(model, 'tokenizer', None)
+    if tokenizer is None: raise ValueError('scoring texts needs a tokenizer: pass tokenizer=')
+    encode,limit,windows = encode_with(tokenizer),block_size or context_of(model) or 10**9,[]
+    for i,(context,more) in enumerate(pairs):
+        if not context.strip() or not more: raise ValueError(f'pair {i}: context and continuation should both hold text')
+        tail = len(context) - len(context.rstrip())                                   # a space belongs to the word after it
+        context,more = context[:len(context)-tail],context[len(context)-tail:] + more
+        n,ids = len(encode(context)),encode(context + more)
+        if len(ids) <= n: raise ValueError(f'pair {i}: the continuation {more!r} adds no token of its own')
+        if len(ids) - n > limit: raise ValueError(f'pair {i}: the continuation has {len(ids) - n} tokens but the model reads {limit}')
+        new,ids = len(ids) - n,np.array(ids[-(limit + 1):])
+        y = ids[1:].copy(); y[:-new] = -1
+        windows.append((ids[:-1], y))
+    losses,_ = score_windows(model, windows, batch_size, progress=progress)
+    return np.array([-l.sum() for l in losses]), np.array([len(l) for l in losses])
+
+def multiple_choice(
+    model,              # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    items,              # {'question', 'choices', 'answer'}, or a path for `read_mmlu`
+    tokenizer=None,     # None: the model's own
+    shots=(),           # solved items, or a path, put before each question
+    style='letters',    # 'letters' or 'texts', as in `mmlu_prompt`
+    normalise=None,     # what the value is: None: by the sum; 'chars', 'bytes', 'tokens': by the sum per …
+    batch_size=8,       # windows per call
+    block_size=None,    # tokens the model may read
+    progress=None,      # bar: None on a terminal only
+) -> Score:             # accuracy with `.low` `.high`, `.accuracy` for every normalisation, `.chosen`, `.logprobs`
+    "Share of questions whose right answer the model finds likeliest."
+    items = read_mmlu(items) if isinstance(items, (str, Path)) else list(items); shots = read_mmlu(shots) if isinstance(shots, (str, Path)) else list(shots)
+    if not items: raise ValueError('no questions to score')
+    for i,q in enumerate(items):
+        if not isinstance(q, dict) or {'question', 'choices', 'answer'} - q.keys(): raise KeyError(f"item {i} needs 'question', 'choices' and 'answer'")
+        if not 0 <= q['answer'] < len(q['choices']): raise ValueError(f"item {i}: answer {q['answer']} is not the place of one of {len(q['choices'])} choices")
+    if style not in ('letters', 'texts'): raise ValueError(f"style {style!r}: 'letters' or 'texts'")
+    said = [[chr(65 + k) for k in range(len(q['choices']))] if style == 'letters' else q['choices'] for q in items]
+    pairs = [(mmlu_prompt(q, shots, style), ' ' + c) for q,cs in zip(items, said) for c in cs]
+    total,n_tokens = continuation_logprobs(model, pairs, tokenizer, batch_size, block_size, progress)
+    sizes = {None: np.ones(len(pairs)), 'chars': np.array([len(c) - 1 for _,c in pairs]), 'bytes': np.array([len(c.encode()) - 1 for _,c in pairs]), 'tokens': n_tokens}
+    if normalise not in sizes: raise ValueError(f"normalise {normalise!r}: None, 'chars', 'bytes' or 'tokens'")
+    ends = np.cumsum([len(cs) for cs in said]); right = {}
+    for key,size in sizes.items(): right[key] = [int(np.argmax(part)) for part in np.split(total/np.maximum(size, 1), ends[:-1])]
+    hits = {key: np.array([c == q['answer'] for c,q in zip(chosen, items)], float) for key,chosen in right.items()}
+    got = bootstrap(hits[normalise])
+    return Score(got, low=got.low, high=got.high, se=got.se, n=len(items), accuracy={str(k or 'sum'): float(h.mean()) for k,h in hits.items()}, chosen=right[normalise],
+                 logprobs=[p.tolist() for p in np.split(total, ends[:-1])])
 
 # %% ../nbs/06_eval.ipynb #65137da3
 class Stems(dict):
