@@ -21,8 +21,8 @@ def _what_is(path) -> str|None:
     if start.startswith(b'<'): return 'an HTML page instead of the file'
 
 def safetensors_header(
-    path,      # a .safetensors file
-) -> dict:     # tensor name → (dtype, shape, first byte, last byte + 1), counted from the start of the file
+    path:str|Path,  # a .safetensors file
+) -> dict:          # tensor name → (dtype, shape, first byte, last byte + 1), counted from the start of the file
     "The table at the head of a safetensors file; a ValueError says what is wrong with the file."
     size = os.path.getsize(path)
     with open(path, 'rb') as f:
@@ -53,9 +53,9 @@ def _write_json(path:Path, value):
     os.replace(part, path)
 
 def write_manifest(
-    folder,     # a model folder, complete
-    **facts,    # repo, revision, …: stored beside the files
-) -> dict:      # what was written
+    folder:str|Path,  # a model folder, complete
+    **facts,          # repo, revision, …: stored beside the files
+) -> dict:            # what was written
     "List every file of a folder, with size and sha256, in its `manifest.json`."
     folder = Path(folder)
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != 'manifest.json']
@@ -63,7 +63,9 @@ def write_manifest(
     _write_json(folder/'manifest.json', manifest)
     return manifest
 
-def read_manifest(folder) -> dict|None:  # None: there is none, or it is damaged
+def read_manifest(
+    folder:str|Path,  # a model folder
+) -> dict|None:       # None: there is none, or it is damaged
     "What `manifest.json` says a folder holds."
     try:
         manifest = json.loads((Path(folder)/'manifest.json').read_text(encoding='utf-8'))
@@ -122,7 +124,7 @@ def _problem(path:Path, entry:dict, full:bool, headers:dict) -> str:
 
 # %% ../nbs/00_loader.ipynb #e91ceaa5
 def check_folder(
-    folder,           # a model folder
+    folder:str|Path,  # a model folder
     full:bool=False,  # hash every file that the manifest lists, and parse every JSON file
 ) -> ModelReport:
     "Sizes, headers, and the index against the shards: what loading does before it uses a weight."
@@ -147,8 +149,8 @@ def check_folder(
     return report
 
 def verify_model(
-    folder,         # a model folder: from here, from `save_pretrained`, or from git clone
-) -> ModelReport:   # one row per file; `.ok`, `.bad`
+    folder:str|Path,  # a model folder: from here, from `save_pretrained`, or from git clone
+) -> ModelReport:     # one row per file; `.ok`, `.bad`
     "Check every file of a model folder, hashes included where a manifest has them."
     if not Path(folder).is_dir(): raise ModelFilesError(f'{folder} is not a folder')
     return check_folder(folder, full=True)
@@ -185,7 +187,7 @@ class LocalHub:
         self.faults.append(dict(what=what, where=where, times=times, n=n))
     @property
     def n_bytes(self) -> int: return sum(r['bytes'] for r in self.requests)
-    def listing(self, name) -> tuple[str, list]:  # commit; name, size, git id, sha256 of each file (None for small ones)
+    def _listing(self, name) -> tuple[str, list]:  # commit; name, size, git id, sha256 of each file (None for small ones)
         "What a repository holds, as the Hub describes it: weights are large files with a sha256, the others have a git id."
         from hashlib import sha1
         files = []
@@ -203,7 +205,7 @@ def _content_id(path:Path) -> str:
 
 # %% ../nbs/00_loader.ipynb #7aed0935
 def _hub_handler(hub:LocalHub):
-    "The HTTP side of `LocalHub`."
+    "The HTTP side of `LocalHub`: a request handler class."
     from http.server import BaseHTTPRequestHandler
     from urllib.parse import unquote
     class Handler(BaseHTTPRequestHandler):
@@ -222,7 +224,7 @@ def _hub_handler(hub:LocalHub):
             file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/([^/]+)', path)
             name,revision = (about[1], about[3]) if about else (file[1], file[2]) if file else ('', '')
             if name not in hub.models: return self.refuse(401, 'RepoNotFound')
-            commit,files = hub.listing(name)
+            commit,files = hub._listing(name)
             if revision not in (None, 'main', commit): return self.refuse(404, 'RevisionNotFound')
             if about: return self.send(self.describe(name, commit, files, about[2] == 'tree'), {'Content-Type': 'application/json'})
             row = next((r for r in files if r[0] == file[3]), None)
@@ -259,8 +261,8 @@ _other_files = re.compile(r'[^/\\:]*\.(json|txt|model|jinja|tiktoken|py)|README\
 _tokenizer_files = re.compile(r'.*tokenizer.*|vocab\..*|merges\.txt|spiece\.model|special_tokens_map\.json|added_tokens\.json|chat_template.*|.*\.tiktoken')
 
 def wanted_files(
-    names,            # all files of a repository
-    tokenizer=True,   # with the files of the tokenizer
+    names:list[str],      # all files of a repository
+    tokenizer:bool=True,  # with the files of the tokenizer
 ) -> list[str]:
     "The files that loading needs: one kind of weights, and what is read beside them."
     kind = lambda f: (m := _weight_file.fullmatch(f)) and (m[3], bool(m[2]))     # ('safetensors', True) for a shard
@@ -377,9 +379,14 @@ def _hub_url(endpoint=None) -> str:
     "The Hub's address, asked for at call time so that a changed HF_ENDPOINT counts."
     return (endpoint or os.environ.get('HF_ENDPOINT') or 'https://huggingface.co').rstrip('/')
 
+def _no_telemetry():
+    from huggingface_hub import constants
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+
 def _ask_hub(name, revision, token, url):
     "What a repository holds: the commit, and each file with size and hash."
     from huggingface_hub import HfApi
+    _no_telemetry()
     return _persist(lambda: HfApi(endpoint=url, token=token).model_info(name, revision=revision, files_metadata=True), name, revision, url)
 
 def _is_right(path:Path, sibling) -> bool:
@@ -453,9 +460,9 @@ def _cache_dir() -> Path:
     return Path(os.environ.get('HF_HUB_CACHE') or os.environ.get('HUGGINGFACE_HUB_CACHE') or Path(home)/'hub').expanduser()
 
 def cached_snapshot(
-    name:str,       # a name on the Hub
-    revision=None,  # branch, tag or commit; None: main
-) -> Path|None:     # None: the cache has nothing of it
+    name:str,                # a name on the Hub
+    revision:str|None=None,  # branch, tag or commit; None: main
+) -> Path|None:              # None: the cache has nothing of it
     "The folder where the common cache keeps a model."
     repo = _cache_dir()/('models--' + name.replace('/', '--'))
     ref = repo/'refs'/(revision or 'main')
@@ -489,10 +496,10 @@ def _repair(name, folder) -> str:
 
 # %% ../nbs/00_loader.ipynb #65725937
 def find_model(
-    name,            # a name on the Hub, or a model folder
-    folder=None,     # the folder of this one model, looked at first
-    revision=None,   # branch, tag or commit; None: what is there, else main
-    offline=False,   # True: the Hub is no answer
+    name:str|Path,              # a name on the Hub, or a model folder
+    folder:str|Path|None=None,  # the folder of this one model, looked at first
+    revision:str|None=None,     # branch, tag or commit; None: what is there, else main
+    offline:bool=False,         # True: the Hub is no answer
 ) -> Source:
     "Look for a model in its folder, then in the common cache, and leave the rest to the Hub; fetches nothing."
     own,folder,why = _own_folder(name),folder and Path(folder),[]
@@ -545,8 +552,8 @@ def _keep(snapshot:Path, folder:Path, name:str, revision=None):
 
 # %% ../nbs/00_loader.ipynb #ca5e26d9
 def resolve_device(
-    device=None,  # 'cuda', 'cuda:1', 'mps', 'cpu' or a torch.device; None or 'auto': the best one here
-) -> str:         # a name that `tensor.to` takes
+    device:'str|torch.device|None'=None,  # 'cuda', 'cuda:1', 'mps', 'cpu'; None or 'auto': the best one here
+) -> str:                                 # a name that `tensor.to` takes
     "cuda, else mps, else cpu; a device asked for by name is checked."
     import torch
     has = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
@@ -568,8 +575,8 @@ def _fast_bf16(device:str) -> bool:
     return bool(can.get('avx512_bf16') or can.get('amx_bf16'))
 
 def resolve_dtype(
-    dtype=None,   # a torch dtype or its name ('bf16', 'float32', …); None or 'auto': the best one for the device
-    device=None,  # where the numbers will be; None: `resolve_device()`
+    dtype:'str|torch.dtype|None'=None,    # a torch dtype or its name ('bf16', 'float32', …); None or 'auto': the best one for the device
+    device:'str|torch.device|None'=None,  # where the numbers will be; None: `resolve_device()`
 ) -> 'torch.dtype':
     "bfloat16 where the hardware multiplies it, else float32; a dtype asked for by name is looked up."
     import torch
@@ -691,19 +698,19 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
 class ModelLoader:
     "Loads a model and its tokenizer: from a complete folder, else from the common cache, else from the Hub."
     def __init__(self,
-        model_name_or_path,       # a name on the Hub ('gpt2', 'upstage/TinySolar-248m-4k') or a model folder
-        local_cache_dir=None,     # the folder of this one model: looked at first, filled after a download; None: no folder, the common cache
-        device_map=None,          # 'cpu', 'cuda', 'mps'; 'auto' or a dict: accelerate decides; None: `resolve_device()`
-        torch_dtype=None,         # the same as `dtype`
-        use_fast_tokenizer=True,  # False: the tokenizer in Python, where a model has one
+        model_name_or_path:str|Path,          # a name on the Hub ('gpt2', 'upstage/TinySolar-248m-4k') or a model folder
+        local_cache_dir:str|Path|None=None,   # the folder of this one model: looked at first, filled after a download; None: no folder, the common cache
+        device_map:str|dict|None=None,        # 'cpu', 'cuda', 'mps'; 'auto' or a dict: accelerate decides; None: `resolve_device()`
+        torch_dtype:'str|torch.dtype|None'=None,  # the same as `dtype`
+        use_fast_tokenizer:bool=True,         # False: the tokenizer in Python, where a model has one
         *,
-        dtype=None,               # a torch dtype or its name; None or 'auto': as stored in the files
-        revision=None,            # branch, tag or commit; None: what the folder holds, else main
-        token=None,               # for private and gated models; None: the one that `hf auth login` stored
-        offline=None,             # True: never ask the network; None: as HF_HUB_OFFLINE says
-        trust_remote_code=False,  # True: run Python code that comes with the model
-        progress=None,            # bars by bytes: None on a terminal only, True always, False never
-        endpoint=None,            # the Hub's address; None: as HF_ENDPOINT says
+        dtype:'str|torch.dtype|None'=None,    # a torch dtype or its name; None or 'auto': as stored in the files
+        revision:str|None=None,               # branch, tag or commit; None: what the folder holds, else main
+        token:str|None=None,                  # for private and gated models; None: the one that `hf auth login` stored
+        offline:bool|None=None,               # True: never ask the network; None: as HF_HUB_OFFLINE says
+        trust_remote_code:bool=False,         # True: run Python code that comes with the model
+        progress:bool|None=None,              # bars by bytes: None on a terminal only, True always, False never
+        endpoint:str|None=None,               # the Hub's address; None: as HF_ENDPOINT says
     ):
         if None not in (dtype, torch_dtype) and resolve_dtype(dtype) != resolve_dtype(torch_dtype): raise ValueError(f'dtype={dtype} and torch_dtype={torch_dtype} mean the same thing: give one')
         self.model_name_or_path,self.local_cache_dir = model_name_or_path,(Path(local_cache_dir).expanduser() if local_cache_dir else None)
@@ -737,13 +744,17 @@ class ModelLoader:
         if report.bad: raise ModelFilesError(f'{folder} is incomplete: {"; ".join(f"{f}: {p}" for f,p in report.bad.items())}. Repair it: {_repair(name, folder)}')
         return Source(folder, found.kind, found.why, report)
 
-    def load_model(self, folder:Source|None=None):
+    def load_model(self,
+        folder:Source|None=None,              # what `prepare` gave; None: prepare now
+    ) -> 'transformers.PreTrainedModel':
         "The model, in eval mode, on its device, in the dtype of its files unless told otherwise."
         folder = folder or self.prepare()
         _check_code(json.loads((Path(folder)/'config.json').read_text(encoding='utf-8')), self.model_name_or_path, self.trust_remote_code)
         return _load(Path(folder), folder.report.headers, self.dtype, self.device_map, self.trust_remote_code, self.progress)
 
-    def load_tokenizer(self, folder:Source|None=None):
+    def load_tokenizer(self,
+        folder:Source|None=None,              # what `prepare` gave; None: prepare now
+    ) -> 'transformers.PreTrainedTokenizerBase':
         "The model's tokenizer."
         from transformers import AutoTokenizer
         folder = Path(folder or self.prepare())
@@ -760,12 +771,12 @@ class ModelLoader:
 
 # %% ../nbs/00_loader.ipynb #4872c905
 def load_model_with_fallback(
-    model_name,        # a name on the Hub, or a model folder
-    local_dir=None,    # the model's own folder: looked at first, filled after a download
-    device_map=None,   # as for `ModelLoader`
-    torch_dtype=None,  # as for `ModelLoader`
-    **kwargs,          # dtype, revision, token, offline, trust_remote_code, progress, endpoint
-) -> tuple:            # model, tokenizer
+    model_name:str|Path,                      # a name on the Hub, or a model folder
+    local_dir:str|Path|None=None,             # the model's own folder: looked at first, filled after a download
+    device_map:str|dict|None=None,            # as for `ModelLoader`
+    torch_dtype:'str|torch.dtype|None'=None,  # as for `ModelLoader`
+    **kwargs,                                 # dtype, revision, token, offline, trust_remote_code, progress, endpoint
+) -> tuple:                                   # model, tokenizer
     "A model and its tokenizer: from a complete folder, else the common cache, else the Hub, then kept in the folder."
     return ModelLoader(model_name, local_dir, device_map, torch_dtype, **kwargs).load_model_and_tokenizer()
 
@@ -798,6 +809,7 @@ def _config_of(name, revision=None, token=None, offline=None, endpoint=None, tru
     if not folder:
         if _is_offline(offline): raise ModelFilesError(f'{name} is not on this machine and the network is switched off')
         from huggingface_hub import hf_hub_download
+        _no_telemetry()
         url = _hub_url(endpoint)
         folder = Path(_persist(lambda: hf_hub_download(str(name), 'config.json', revision=revision, token=token, endpoint=url, cache_dir=_cache_dir()), name, revision, url)).parent
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code),_stored_dtype(check_folder(folder).headers)
@@ -808,13 +820,13 @@ class MemoryEstimate(dict):
     def __repr__(self): return '\n'.join(f'{k:<12}{v/1e9:8.3f} GB' for k,v in self.items())
 
 def estimate_memory(
-    name_or_config,      # a name on the Hub, a model folder, or a transformers config
-    dtype=None,          # of the weights; None: as stored in the files, else as the config says, else float32
-    training=False,      # True: steps of AdamW; False: reading rows without gradients
-    batch_size=1,        # rows at a time
-    block_size=None,     # tokens in a row; None: 1024, or what the model can take if that is less
-    **kwargs,            # revision, token, offline, endpoint, trust_remote_code as for `ModelLoader`
-) -> MemoryEstimate:     # weights, gradients, optimizer, activations, and the most that they take together: total
+    name_or_config:'str|Path|transformers.PretrainedConfig',  # a name on the Hub, a model folder, or a transformers config
+    dtype:'str|torch.dtype|None'=None,  # of the weights; None: as stored in the files, else as the config says, else float32
+    training:bool=False,                # True: steps of AdamW; False: reading rows without gradients
+    batch_size:int=1,                   # rows at a time
+    block_size:int|None=None,           # tokens in a row; None: 1024, or what the model can take if that is less
+    **kwargs,                           # revision, token, offline, endpoint, trust_remote_code as for `ModelLoader`
+) -> MemoryEstimate:                    # weights, gradients, optimizer, activations, and the most that they take together: total
     "Rehearse the work on tensors that have shapes but no memory, and add up what they would have taken."
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -839,17 +851,17 @@ def estimate_memory(
 # %% ../nbs/00_loader.ipynb #5c580a1c
 def download_model_manually(
     model_name:str,           # a name on the Hub
-    output_dir,               # the folder to fill
-    verify=True,              # hash every file at the end; an altered one is fetched again
-    include_tokenizer=True,   # False: config and weights only
+    output_dir:str|Path,      # the folder to fill
+    verify:bool=True,         # hash every file at the end; an altered one is fetched again
+    include_tokenizer:bool=True,  # False: config and weights only
     *,
-    dtype=None,               # with `dtype` or `device`: also load the model so, and take one step
-    device=None,
-    revision=None,            # branch, tag or commit; None: what the folder holds, else main
-    token=None,               # as for `ModelLoader`, like the others below
-    progress=None,
-    endpoint=None,
-    trust_remote_code=False,
+    dtype:'str|torch.dtype|None'=None,  # with `dtype` or `device`: also load the model so, and take one step
+    device:str|None=None,     # see dtype
+    revision:str|None=None,   # branch, tag or commit; None: what the folder holds, else main
+    token:str|None=None,      # this and those below as for `ModelLoader`
+    progress:bool|None=None,  # bar by bytes
+    endpoint:str|None=None,   # the Hub's address
+    trust_remote_code:bool=False,  # for the try-out with `dtype` or `device`
 ) -> Path:                    # the folder
     "Have a model in a folder, whole; a ModelFilesError says what is missing and what to do."
     folder = Path(output_dir).expanduser()
