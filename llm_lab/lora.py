@@ -24,7 +24,7 @@ from .loader import load_model_with_fallback, resolve_device, resolve_dtype
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
 def is_linear(
-    module:nn.Module,
+    module:nn.Module,  # any layer
 ) -> bool:  # a `torch.nn.Linear`, or the `Conv1D` that GPT-2 uses: the same sum with its weight stored transposed
     "Whether a layer multiplies by one weight matrix and lets us stand in for it."
     hidden = type(module).__name__ == 'NonDynamicallyQuantizableLinear'  # MultiheadAttention reads its weight past any stand-in
@@ -90,7 +90,7 @@ def _inner_layers(model):
 
 # %% ../nbs/05_lora.ipynb #f616c7e7
 def find_targets(
-    model:nn.Module,
+    model:nn.Module,                    # any model
     target_modules:str|list|None=None,  # names or endings of names; a str is a regular expression for the whole name; None or 'all-linear': all but the output head
 ) -> dict:  # full name -> layer
     "The linear layers that get an adapter; an unknown name is an error that lists the known ones."
@@ -136,15 +136,15 @@ def _replace(model, name, layer):
 
 # %% ../nbs/05_lora.ipynb #eb36047f
 def lora_layers(
-    model:nn.Module,
-) -> dict:  # full name -> LoRALinear
+    model:nn.Module,  # with adapters, or without
+) -> dict:            # full name -> LoRALinear
     "The adapters of a model."
     return {n:m for n,m in model.named_modules() if isinstance(m, LoRALinear)}
 
 # %% ../nbs/05_lora.ipynb #5aefe25c
 def trained_share(
-    model:nn.Module,
-) -> dict:  # n_trained, n_total (adapters included), share
+    model:nn.Module,  # any model
+) -> dict:            # n_trained, n_total (adapters included), share
     "How many of a model's parameters training may move."
     params = list(model.parameters())
     n,total = sum(p.numel() for p in params if p.requires_grad), sum(p.numel() for p in params)
@@ -250,8 +250,8 @@ def save_adapter(
 _unread = dict(use_dora=False, bias='none', layer_replication=None, alora_invocation_tokens=None, trainable_token_indices=None, rank_pattern={}, alpha_pattern={})
 
 def read_adapter(
-    folder:str|Path,
-) -> tuple:  # (config, {name in the base model: tensor})
+    folder:str|Path,  # written by PEFT or by `save_adapter`
+) -> tuple:           # (config, {name in the base model: tensor})
     "The settings and tensors of an adapter folder, checked for what this page cannot apply."
     from safetensors.torch import load_file
     folder = Path(folder)
@@ -397,7 +397,7 @@ def bootstrap_interval(
     after:Tensor,       # the same examples, after
     count:Tensor,       # tokens of each example
     n_draws:int=2000,   # repetitions of the experiment
-    seed:int=0,
+    seed:int=0,         # of the draws
 ) -> list:              # [lo, hi]: 95 % of the repetitions fall between them
     "The interval of the change in loss per token, had we held out other examples of the same kind."
     n = len(count)
@@ -515,8 +515,8 @@ def preflight(
 # %% ../nbs/05_lora.ipynb #6b317a1e
 def sft_trainer(
     model,                     # a transformers causal language model, with adapters or without
-    rows,                      # a Dataset of input_ids and labels, from `encode_pairs`
-    tokenizer,
+    rows,                      # a Dataset of input_ids and labels, from `encode_pairs` or `encode_texts`
+    tokenizer,                 # that belongs to the model
     output_dir:str|Path,       # where the Trainer may put its own files
     learning_rate:float=2e-3,  # highest rate; it rises over the first tenth of the steps, then falls along a cosine
     max_steps:int=100,         # optimizer steps
@@ -581,6 +581,10 @@ def _complete(model, tokenizer, prompts, max_length, separator, max_new_tokens):
             do_sample=False, pad_token_id=_pad_id(tokenizer))
     return [tokenizer.decode(o[batch['input_ids'].shape[1]:], skip_special_tokens=True).strip() for o in out]
 
+def _as_dataset(rows):
+    from datasets import Dataset
+    return rows if hasattr(rows, 'column_names') else Dataset.from_list(list(rows))
+
 def _draw(rows, n, seed): return rows if len(rows) <= n else rows.shuffle(seed=seed).select(range(n))
 
 def _unseen(val, train):
@@ -608,7 +612,7 @@ def save_merged(
 # %% ../nbs/05_lora.ipynb #64ae8931
 def finetune(
     model_or_folder,            # a plain transformers folder, or a model (then give its tokenizer; it is changed in place)
-    train_pairs,                # Dataset of prompt, completion
+    train_pairs,                # Dataset (or list of dicts) of prompt, completion
     val_pairs,                  # held-out pairs of the same kind
     folder:str|Path,            # gets adapter/ (PEFT format) and merged/ (plain transformers folder + merge_report.json)
     r:int=8, lora_alpha:float=16, lora_dropout:float=0., target_modules=None,  # as in `add_lora`
@@ -627,9 +631,10 @@ def finetune(
     else: model = model_or_folder.to(device)
     max_length = max_length or min(_max_positions(model), 512)
     n_train = len(train_pairs)
-    train_pairs,val_pairs = _draw(train_pairs, max_steps*batch_size, seed),_draw(val_pairs, max_val, seed)   # no more than will be used
+    train_pairs,val_pairs = _draw(_as_dataset(train_pairs), max_steps*batch_size, seed),_draw(_as_dataset(val_pairs), max_val, seed)   # no more than will be used
     preflight(model, train_pairs, val_pairs, tokenizer, batch_size, max_length, separator, learning_rate).check()
     val_pairs,n_overlap = _unseen(val_pairs, train_pairs)
+    if len(val_pairs) < 2: raise ValueError(f'{len(val_pairs)} held-out pairs that are not training pairs: at least 2 are needed to measure the fine-tune')
     train,val = (encode_pairs(tokenizer, d, max_length, separator) for d in (train_pairs, val_pairs))
     shown = val_pairs.select(range(min(n_shown, len(val_pairs))))
     write = lambda: _complete(model, tokenizer, shown['prompt'], max_length, separator, max_new_tokens)
@@ -680,6 +685,21 @@ class SmoLoRA:
         self.dataset = _named_dataset(dataset_name, text_field)
         self.adapter_checkpoint = self.merged_model_path = self._trainer = None
 
+# %% ../nbs/05_lora.ipynb #ad6e3cfd
+@patch
+def inference(self:SmoLoRA,
+    prompt:str,           # text to go on from
+    max_new_tokens:int=200, do_sample:bool=True, temperature:float=1.0,  # as in transformers
+    seed:int|None=None,   # of the draw; None: another text every time
+) -> str:                 # the prompt and what follows it
+    "Continue a prompt with the model at hand."
+    inputs = self.tokenizer(prompt, return_tensors='pt').to(self.device)
+    with _evaluating(self.model), torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None: torch.manual_seed(seed)
+        out = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=do_sample, pad_token_id=_pad_id(self.tokenizer),
+            **(dict(temperature=temperature) if do_sample else {}))
+    return self.tokenizer.decode(out[0], skip_special_tokens=True)
+
 # %% ../nbs/05_lora.ipynb #ebc3a691
 @patch(as_prop=True)
 def trainer(self:SmoLoRA):
@@ -724,21 +744,6 @@ def load_model(self:SmoLoRA,
     self.model,self.tokenizer = _load(model_path, self.device, trust_remote_code=self.trust_remote_code)
     self._trainer = None
     return self.model, self.tokenizer
-
-# %% ../nbs/05_lora.ipynb #f4bbaa66
-@patch
-def inference(self:SmoLoRA,
-    prompt:str,
-    max_new_tokens:int=200, do_sample:bool=True, temperature:float=1.0,  # as in transformers
-    seed:int|None=None,   # of the draw; None: another text every time
-) -> str:                 # the prompt and what follows it
-    "Continue a prompt with the model at hand."
-    inputs = self.tokenizer(prompt, return_tensors='pt').to(self.device)
-    with _evaluating(self.model), torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None: torch.manual_seed(seed)
-        out = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=do_sample, pad_token_id=_pad_id(self.tokenizer),
-            **(dict(temperature=temperature) if do_sample else {}))
-    return self.tokenizer.decode(out[0], skip_special_tokens=True)
 
 # %% ../nbs/05_lora.ipynb #d4014dd5
 @patch(as_prop=True)
