@@ -5,16 +5,19 @@ from importlib import import_module as _import
 
 # Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
 _names = {
-    'loader': 'ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype estimate_memory',
-    'data_cleaning': '''read_txt_folder read_jsonl read_csv chunk_texts prepare_dataset load_text_data python_docs read_documents
-        paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter unicode_repair
-        clean_dataset Ledger''',
+    'loader': '''ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype
+        estimate_memory ModelFilesError LocalHub''',
+    'data_cleaning': '''read_txt_folder read_jsonl read_csv read_parquet chunk_texts prepare_dataset load_text_data python_docs
+        read_documents paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter
+        unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
+        default_rules clean_dataset Ledger split_documents summary_pairs''',
     'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
     'gpt_model': 'GPTConfig GPT create_model Generator',
     'checkpoint': 'CheckpointManager load_model get_model_info convert_legacy_checkpoint',
-    'lora': 'LoRALinear add_lora merge_lora SmoLoRA LoRATrainer preflight',
-    'eval': 'compute_rouge_scores perplexity bits_per_byte plot_training_curves compare_models benchmark_model report',
-    'cli': 'run_lab',
+    'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged SmoLoRA LoRATrainer preflight',
+    'eval': '''compute_rouge_scores perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte plot_training_curves
+        compare_models benchmark_model report''',
+    'cli': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}
 __all__ = sorted(_where)

@@ -3,7 +3,7 @@
     check.py                 every check                check.py NAME [NAME ...]   only these (see `checks` below)
     check.py --slow pages    pages with their slow cells
 """
-import filecmp, os, re, shutil, subprocess, sys, tempfile, time, venv
+import filecmp, json, os, re, shutil, subprocess, sys, tempfile, time, venv
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[2]
@@ -90,8 +90,8 @@ def check_wheel():
                  "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
         code, out = sh(py, '-c', check, cwd=tmp)
         note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
-        code, out = sh(py, '-m', 'llm_lab.cli', '--help', cwd=tmp)
-        note('wheel has the llm-lab command', code == 0 and 'run' in out and (py.parent/('llm-lab' if posix else 'llm-lab.exe')).exists(), out[-2000:])
+        code, out = sh(py.parent/'llm-lab', '--help', cwd=tmp)
+        note('wheel has the llm-lab command', code == 0 and 'finetune' in out, out[-2000:])
 
 def check_run():
     "A small whole run in an empty folder with every network socket blocked; then the same command finds it finished; then a wrong path."
@@ -105,23 +105,32 @@ def check_run():
             '    return connect(self, address, *a)\n'
             'connect, socket.socket.connect, socket.socket.connect_ex = socket.socket.connect, refuse, refuse\n')
         env = dict(PYTHONPATH=os.pathsep.join([str(tmp/'blocked'), str(root)]), HF_HOME=str(tmp/'hf'))
-        llm_lab = [sys.executable, '-m', 'llm_lab.cli']
-        code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', cwd=tmp, **env)
-        run = tmp/'runs'/'small'
-        note('small run, network blocked', code == 0 and (run/'report.html').exists(), out[-3000:])
-        if code == 0:
-            import json
-            r = json.loads((run/'report.json').read_text(encoding='utf-8'))
-            b, l = r['bits_per_byte'], r['lora']
-            ok = {'wall_s','peak_bytes','steps'} <= r.keys() and b.keys() >= {'model','gzip','xz','unigram','bigram'} and 0 < b['model'] < b['unigram'] < 8 and l['merge_max_diff'] < 1e-3
-            note('its report holds the numbers', ok, json.dumps({'bits_per_byte': b, 'lora': {k: v for k, v in l.items() if not isinstance(v, list)}}))
-            before = (run/'report.json').read_bytes()
-            code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', cwd=tmp, **env)
-            note('the same command again changes nothing', code == 0 and (run/'report.json').read_bytes() == before, out[-2000:])
-            code, out = sh(*llm_lab, 'run', '--minutes', '0.4', '--name', 'small', '--seed', '5', cwd=tmp, **env)
-            note('other settings under the same name are refused', code == 1 and 'seed' in out and 'Traceback' not in out, out[-2000:])
-        code, out = sh(*llm_lab, 'run', '--input', 'no-such-file.txt', cwd=tmp, **env)
-        note('a wrong path is one clear line', code == 1 and 'no-such-file.txt' in out and 'Traceback' not in out and not (tmp/'runs'/'no-such-file'/'report.json').exists(), out[-2000:])
+        run = [bin_dir/'llm-lab', 'run', '--minutes', '0.2', '--vocab-size', '1024', '--n-layer', '2', '--n-head', '2', '--n-embd', '64', '--no-progress']
+        code, out = sh(*run, '--name', 'small', cwd=tmp, **env)
+        small = tmp/'runs'/'small'
+        note('small run, network blocked', code == 0 and (small/'report.html').exists(), out[-3000:])
+        if code: return
+        r = json.loads((small/'report.json').read_text(encoding='utf-8'))
+        b, l = r['bits_per_byte'], r['lora']
+        ok = {'wall_s', 'peak_bytes', 'steps'} <= r.keys() and b.keys() >= {'model', 'gzip', 'xz', 'unigram', 'bigram'} and 0 < b['model'] < b['unigram'] < 8 and l['merge_max_diff'] < 1e-3
+        note('its report holds the numbers', ok, json.dumps({'bits_per_byte': b, 'lora': {k: v for k, v in l.items() if not isinstance(v, list)}}))
+        before = (small/'report.json').read_bytes()
+        code, out = sh(*run, '--name', 'small', cwd=tmp, **env)
+        note('the same command again changes nothing', code == 0 and (small/'report.json').read_bytes() == before, out[-2000:])
+        code, out = sh(*run, '--name', 'small', '--seed', '5', cwd=tmp, **env)
+        note('other settings under the same name are refused', code == 1 and 'seed' in out and 'Traceback' not in out, out[-2000:])
+        code, out = sh(*run, '--input', 'no-such-file.txt', cwd=tmp, **env)
+        note('a wrong path is one clear line', code == 1 and 'no-such-file.txt' in out and 'Traceback' not in out and not (tmp/'runs'/'no-such-file').exists(), out[-2000:])
+        killed = tmp/'runs'/'killed'
+        p = subprocess.Popen([str(c) for c in run] + ['--name', 'killed'], cwd=tmp, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while p.poll() is None and not any((killed/'checkpoints').glob('step-*')): time.sleep(0.01)
+        was_running = p.poll() is None
+        p.kill(); p.wait()
+        note('kill -9 reached it in training', was_running and not (killed/'merged').exists())
+        code, out = sh(*run, '--name', 'killed', cwd=tmp, **env)
+        same = [f for f in ('checkpoints/final/model.safetensors', 'checkpoints/final/optimizer.safetensors', 'adapter/adapter_model.safetensors', 'merged/model.safetensors')
+                if code == 0 and (killed/f).read_bytes() == (small/f).read_bytes()]
+        note('killed and repeated: the weights of an undisturbed run', len(same) == 4, f'the same: {same}\n{out[-2000:]}')
 
 checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, pages=check_pages, wheel=check_wheel, run=check_run)
 

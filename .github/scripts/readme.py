@@ -25,11 +25,13 @@ def blocks(path):
             yield '```python\n' + re.sub(r'(?m)^#\s*\|.*\n', '', source) + '\n```'
             for text in output_text(cell): yield '\n'.join('    ' + line for line in text.rstrip().splitlines())
 
-def readme(): return '\n\n'.join(blocks(root/'nbs'/'index.ipynb')).replace('](images/', '](nbs/images/') + '\n'
+def readme():
+    "The page with its relative links turned to where the files lie as seen from the README."
+    return re.sub(r'\]\((?!https?:|#)', '](nbs/', '\n\n'.join(blocks(root/'nbs'/'index.ipynb'))) + '\n'
 
 def words(markdown):
     "The words alone, so that wrapping, escapes and link forms of another renderer do not count."
-    return re.findall(r'\w+', markdown.replace('nbs/images/', 'images/'))
+    return re.findall(r'\w+', markdown.replace('](nbs/', ']('))
 
 if __name__ == '__main__':
     target = root/'README.md'
