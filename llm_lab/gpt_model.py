@@ -11,7 +11,7 @@ __all__ = ['ARCHS', 'ACTIVATIONS', 'PRESETS', 'causal_mask', 'mask_bias', 'atten
            'Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'make_logger', 'is_notebook', 'plot_history',
            'LivePlot', 'Progress', 'joined_processes', 'TrainingRun', 'has_split', 'saver_for', 'training',
            'next_probs', 'pick_next', 'window_start', 'KVCache', 'LayerCache', 'left_pad', 'FixedCache', 'OneRow',
-           'TextWriter', 'as_given', 'create_model', 'Generator']
+           'TextWriter', 'as_given', 'create_model', 'Generator', 'upscale_depth']
 
 # %% ../nbs/03_gpt_model.ipynb #2eb9ede3
 import json, math, os, signal, threading, time, warnings
@@ -700,6 +700,7 @@ def estimate_loss(self:GPT,
             real = batch[1][batch[1] >= 0].cpu()
             n_tokens += len(real)
             if sizes is not None: n_bytes += int(sizes[real].sum())
+    if not n_tokens: raise ValueError(f'no target token in split {split!r}: its text is shorter than two tokens')
     out = dict(loss=nats/n_tokens, n_tokens=n_tokens)
     return out | dict(bits_per_byte=nats/math.log(2)/n_bytes) if n_bytes else out
 
@@ -1063,6 +1064,7 @@ def fit(self:GPT,
     with joined_processes(self, data_loader) as is_first, torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []), stop_on_signal() as stop:
         run = TrainingRun(self, data_loader, optimizer, settings, checkpoints if is_first else None, callbacks=callbacks)
         if run.step >= max_iters: raise ValueError(f'this model has already done {run.step} steps: raise max_iters, or set model.train_state = None to begin a new run')
+        if not has_split(data_loader, 'train'): raise ValueError('no rows to train on: give the loader more text, or a smaller block_size')
         folder = getattr(checkpoints, 'checkpoint_dir', None)
         if is_first: run.listeners = [*([JSONLog(Path(folder)/'log.jsonl', run.step)] if folder else []), *(make_logger(l, Path(folder or '.'), settings) for l in loggers)]
         evals,saves,samples = (Every(i) for i in (eval_interval, save_interval, sample_interval))
@@ -1457,3 +1459,38 @@ class Generator:
     ) -> str:
         "The answer alone."
         return self.model.generate(template.format(question=question), max_new_tokens, stop=stop, only_new=True, **kwargs).strip()
+
+# %% ../nbs/03_gpt_model.ipynb #32d149c4
+@patch
+@torch.no_grad()
+def attention_maps(self:GPT,
+    ids:Tensor,         # (B, T) token ids
+) -> list[Tensor]:      # for each block (B, H, T, T); rows sum to one
+    "How much each token looks at each earlier one, in every head."
+    maps,bias = [],mask_bias(causal_mask(ids.shape[1], ids.device), torch.float32)
+    def keep(attn, args):
+        q,k,_ = attn.project(args[0], args[1])
+        k = k.repeat_interleave(q.shape[1]//k.shape[1], 1)
+        maps.append((q @ k.transpose(-1, -2)*q.shape[-1]**-0.5 + bias).softmax(-1))
+    hooks = [b.attn.register_forward_pre_hook(keep) for b in self.blocks]
+    try:
+        with evaluating(self): self.hidden(ids)
+    finally:
+        for h in hooks: h.remove()
+    return maps
+
+# %% ../nbs/03_gpt_model.ipynb #2d04fa23
+def upscale_depth(
+    model:GPT,        # trained
+    n_layer:int,      # blocks of the new model; at least those of the old
+) -> GPT:             # a new model; the old one stays as it is
+    "A deeper model made of copies of a model's blocks."
+    n = model.config.n_layer
+    if n_layer < n: raise ValueError(f'n_layer {n_layer} is less than the {n} blocks there are')
+    deeper = GPT(replace(model.config, n_layer=n_layer), model.tokenizer).to(model.device)
+    state = {k: v for k,v in model.state_dict().items() if not k.startswith('blocks.')}
+    for i in range(n_layer):
+        source = f'blocks.{i*n//n_layer}.'
+        state |= {f'blocks.{i}.' + k.removeprefix(source): v for k,v in model.state_dict().items() if k.startswith(source)}
+    deeper.load_state_dict(state)
+    return deeper
