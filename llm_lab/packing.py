@@ -11,6 +11,7 @@ __all__ = ['GPT2_PATTERN', 'iter_texts', 'ByteCodec', 'CharCodec', 'count_words'
 # %% ../nbs/02_packing.ipynb #32b543f7
 import base64, hashlib, heapq, json, os, pickle, re, tempfile, warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -24,8 +25,8 @@ from fastcore.basics import patch
 
 # %% ../nbs/02_packing.ipynb #3062a8fa
 def iter_texts(
-    texts,  # one str, or any iterable of str, or a dataset with a column `text`
-):          # yields each text
+    texts:Iterable[str],  # one str, several, or a dataset with a column `text`
+):                        # yields each text
     "Each of `texts` in turn; anything that is no string is an error that says which one it is."
     if isinstance(texts, str): texts = [texts]
     elif hasattr(texts, 'column_names'):
@@ -139,7 +140,7 @@ def model(self:CharCodec,
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 def count_words(
-    texts,                      # texts, as `iter_texts` takes them
+    texts:Iterable[str],        # texts, as `iter_texts` takes them
     pattern:str=GPT2_PATTERN,   # regular expression that cuts a text into pieces
 ) -> dict[bytes,int]:           # piece -> how often it occurs
     "Cut texts into pieces and count them."
@@ -213,7 +214,7 @@ def _train_merges(texts, n_merges):
 
 # %% ../nbs/02_packing.ipynb #b04e359c
 def merges_to_ranks(
-    merges,                       # pairs of byte strings, in order
+    merges:list[tuple[bytes,bytes]],  # in order
 ) -> dict[bytes,int]:             # token -> id
     "Ids 0 to 255 are the bytes; each merge adds the next id."
     ranks = {bytes([b]): b for b in range(256)}
@@ -267,7 +268,7 @@ class BPECodec:
 class HFCodec:
     "Any other vocabulary, in the hands of the `tokenizers` library."
     def __init__(self,
-        tok,           # a `tokenizers.Tokenizer`
+        tok:object,    # a `tokenizers.Tokenizer`
     ):
         self.tok,self.n_tokens = tok,max(tok.get_vocab(with_added_tokens=True).values())+1
         tok.encode_special_tokens = True  # their names in a text are text
@@ -422,10 +423,10 @@ class Tokenizer:
     "Text to ids and back; `kind` says how, and `save` writes a `tokenizer.json` that other libraries open."
     def __init__(self,
         kind:str='byte',           # 'byte' | 'char' | 'bpe' | 'gpt2', 'cl100k_base', … | 'hf', any tokenizer.json
-        text=None,                 # texts: their characters for 'char', the training text for 'bpe'
-        path=None,                 # a vocabulary on disk: a file, or the folder that holds it
+        text:Iterable[str]|None=None,  # texts: their characters for 'char', the training text for 'bpe'
+        path:str|Path|None=None,   # a vocabulary on disk: a file, or the folder that holds it
         vocab_size:int|None=None,  # tokens in all, specials included; for 'bpe' trained on text
-        special_tokens=('<|endoftext|>',),  # names; their ids follow the others. A vocabulary from disk brings its own
+        special_tokens:Iterable[str]=('<|endoftext|>',),  # names; their ids follow the others. A vocabulary from disk brings its own
         unknown:str='error',       # 'char' only, for characters it does not know: 'error' | 'skip' | 'byte'
     ):
         if path is None and kind not in _known:
@@ -453,7 +454,7 @@ class Tokenizer:
 @patch
 def encode_array(self:Tokenizer,
     text:str,            # any text
-    allowed_special=(),  # special tokens whose names in the text count as the token; 'all' for all
+    allowed_special:Iterable[str]|str=(),  # special tokens whose names in the text count as the token; 'all' for all
 ) -> np.ndarray:         # int32 ids
     "Like `encode`, as an array: no Python object per token."
     names = self.special_tokens if allowed_special == 'all' else allowed_special
@@ -465,14 +466,14 @@ def encode_array(self:Tokenizer,
 @patch
 def encode(self:Tokenizer,
     text:str,            # any text
-    allowed_special=(),  # special tokens whose names in the text count as the token; 'all' for all
+    allowed_special:Iterable[str]|str=(),  # special tokens whose names in the text count as the token; 'all' for all
 ) -> list[int]:          # ids
     "The ids of `text`, with nothing added: no BOS, no EOS."
     return self.encode_array(text, allowed_special).tolist()
 
 @patch
 def encode_batch(self:Tokenizer,
-    texts,                      # texts, as `iter_texts` takes them
+    texts:Iterable[str],        # texts, as `iter_texts` takes them
     num_threads:int|None=None,  # threads that share the work; None: one per core
     as_arrays:bool=False,       # arrays instead of lists
 ) -> list:                      # the ids of each text
@@ -490,7 +491,7 @@ def encode_batch(self:Tokenizer,
 # %% ../nbs/02_packing.ipynb #277cc115
 @patch
 def decode(self:Tokenizer,
-    ids,                             # ids: list, array or tensor
+    ids:Iterable[int],               # list, array or tensor
     skip_special_tokens:bool=False,  # leave special tokens out
 ) -> str:                            # text; bytes that are no UTF-8 become �
     "The text behind `ids`."
@@ -502,6 +503,18 @@ def decode(self:Tokenizer,
     names = {i: b'' if skip_special_tokens else t.encode() for t,i in self.special_tokens.items()}
     try: return b''.join(names[i] if i in names else self._codec.token_bytes(i) for i in ids.tolist()).decode(errors='replace')
     except KeyError as e: raise ValueError(f'id {e.args[0]} stands for nothing: this vocabulary leaves it out') from None
+
+# %% ../nbs/02_packing.ipynb #c813fd95
+@patch(as_prop=True)
+def token_bytes(self:Tokenizer) -> np.ndarray:  # (vocab_size,) int32, 0 for special tokens and gaps
+    "The bytes of text behind each id."
+    if not hasattr(self, '_token_bytes'):
+        named = set(self.special_tokens.values())
+        if isinstance(self._codec, HFCodec): size = lambda i: len(self._codec.tok.decode([i], skip_special_tokens=False).encode())
+        else: size = lambda i: len(self._codec.token_bytes(i)) if i in known else 0
+        known = getattr(self._codec, 'tokens', range(self._codec.n_tokens))
+        self._token_bytes = np.array([0 if i in named else size(i) for i in range(self.vocab_size)], np.int32)
+    return self._token_bytes
 
 # %% ../nbs/02_packing.ipynb #2a61ebcf
 @patch
@@ -522,7 +535,7 @@ def to_json(self:Tokenizer,
 
 @patch
 def save(self:Tokenizer,
-    folder,      # made where it does not exist
+    folder:str|Path,  # made where it does not exist
 ) -> Path:       # the folder
     "Write `tokenizer.json`, which other libraries open, and `tokenizer_config.json`."
     folder = Path(folder)
@@ -535,7 +548,7 @@ def save(self:Tokenizer,
 
 @patch(cls_method=True)
 def load(cls:Tokenizer,
-    folder,        # made by `save`; or any tokenizer.json, or its folder
+    folder:str|Path,  # made by `save`; or any tokenizer.json, or its folder
 ) -> Tokenizer:    # the same ids as before
     "Read a tokenizer back."
     path = _in_folder('hf', folder)[0]
@@ -562,16 +575,16 @@ def to_tiktoken(self:Tokenizer,
 
 # %% ../nbs/02_packing.ipynb #88fd8dfc
 def train_bpe(
-    texts,                              # texts, as `iter_texts` takes them
+    texts:Iterable[str],                # texts, as `iter_texts` takes them
     vocab_size:int,                     # tokens in all: 256 bytes, merges, special tokens
-    special_tokens=('<|endoftext|>',),  # names; their ids come last
+    special_tokens:Iterable[str]=('<|endoftext|>',),  # names; their ids come last
 ) -> Tokenizer:                         # of kind 'bpe'
     "Learn a byte-level BPE vocabulary."
     return Tokenizer('bpe', text=texts, vocab_size=vocab_size, special_tokens=special_tokens)
 
 # %% ../nbs/02_packing.ipynb #b3ac8b69
 def add_special_tokens(
-    ids,                  # ids of one document
+    ids:Iterable[int],    # ids of one document
     tokenizer:Tokenizer,  # says which ids they are
     bos:bool=True,        # put its BOS in front, if it has one
     eos:bool=True,        # put its EOS behind, if it has one
@@ -584,7 +597,7 @@ def add_special_tokens(
     return np.concatenate([np.array([i for i in [front] if i is not None], np.int32), ids, np.array([i for i in [back] if i is not None], np.int32)])
 
 def count_tokens(
-    texts,                # texts, as `iter_texts` takes them
+    texts:Iterable[str],  # texts, as `iter_texts` takes them
     tokenizer:Tokenizer,  # whose tokens are counted
 ) -> int:                 # without BOS and EOS
     "How many tokens the texts have."
@@ -638,7 +651,7 @@ def _plan_stream(lens, block_size):
     return RowPlan(doc, cuts[:-1] - (ends-lens)[doc], np.diff(cuts), row_start)
 
 def plan_rows(
-    lens,                     # tokens in each document; 0 means empty, left out of the plan
+    lens:Iterable[int],       # tokens in each document; 0 means empty, left out of the plan
     block_size:int,           # slots in a row
     strategy:str='best_fit',  # 'best_fit': whole documents, where they leave least space | 'concat': one stream, cut into rows
     long:str='split',         # a document longer than a row: 'split' | 'error' | 'truncate', which drops its rest
@@ -756,7 +769,7 @@ class PackedRows:
 
 # %% ../nbs/02_packing.ipynb #e3bfc0d0
 def pack_sequences(
-    seqs,                     # token ids: lists, arrays, an Arrow list column or a dataset's column
+    seqs:Iterable,            # token ids: lists, arrays, an Arrow list column or a dataset's column
     block_size:int,           # slots in a row
     strategy:str='best_fit',  # 'best_fit': whole documents, where they leave least space | 'concat': one stream, cut into rows
     long:str='split',         # a document longer than a row: 'split' | 'error' | 'truncate', which drops its rest
@@ -777,7 +790,7 @@ def pack_sequences(
 
 # %% ../nbs/02_packing.ipynb #317dc19b
 def document_mask(
-    doc_ids,        # (B, T) document of each position, as in a batch
+    doc_ids:object, # (B, T) tensor or array: document of each position
 ):                  # (B, 1, T, T) bool tensor: may the row's position look at the column's?
     "Causal attention inside each document."
     import torch
@@ -785,7 +798,7 @@ def document_mask(
     return (d[:, None, :, None] == d[:, None, None, :]).tril()
 
 def cu_seqlens(
-    doc_ids,        # (B, T) document of each position
+    doc_ids:object, # (B, T) tensor or array: document of each position
 ):                  # (N+1,) int32 tensor: where the N documents begin and end when all rows are laid end to end
     "Document borders in the form that variable-length attention kernels take."
     import torch
@@ -796,12 +809,12 @@ def cu_seqlens(
 
 # %% ../nbs/02_packing.ipynb #53718063
 def document_attention(
-    q,               # (B, H, T, D) queries
-    k,               # (B, H, T, D) keys, or fewer heads that divide H
-    v,               # (B, H, T, D) values, as many heads as keys
-    doc_ids,         # (B, T) document of each position
-    backend=None,    # 'mask' | 'split' | 'flex' | 'varlen'; None: 'flex' on CUDA, else 'mask'
-):                   # (B, H, T, D)
+    q:object,          # (B, H, T, D) tensor of queries
+    k:object,          # (B, H, T, D) tensor of keys, or fewer heads that divide H
+    v:object,          # (B, H, T, D) tensor of values, as many heads as keys
+    doc_ids:object,    # (B, T) document of each position
+    backend:str|None=None,  # 'mask' | 'split' | 'flex'; None: 'flex' on CUDA, else 'mask'
+):                     # (B, H, T, D) tensor
     "Causal attention in which each document sees itself alone."
     import torch
     from torch.nn.functional import scaled_dot_product_attention as sdpa
@@ -809,25 +822,18 @@ def document_attention(
     backend = backend or ('flex' if q.is_cuda else 'mask')
     grouped = q.shape[1] != k.shape[1]
     if backend == 'mask': return sdpa(q, k, v, attn_mask=document_mask(doc_ids), enable_gqa=grouped)
-    if backend == 'flex': return _flex()(q, k, v, block_mask=_block_mask(doc_ids), enable_gqa=grouped)
-    B,H,T,D = q.shape
-    lay = lambda x: x.transpose(1, 2).reshape(B*T, -1, D)                                # (B*T, H, D): rows end to end
-    if backend == 'varlen':
-        from torch.nn.attention.varlen import varlen_attn
-        ends = cu_seqlens(doc_ids)
-        longest = int(ends.diff().max())
-        out = varlen_attn(*map(lay, (q, k, v)), ends, ends, longest, longest, window_size=(-1, 0), enable_gqa=grouped)
-    elif backend == 'split':
-        parts = zip(*(lay(x).transpose(0, 1).split(cu_seqlens(doc_ids).diff().tolist(), 1) for x in (q, k, v)))
-        out = torch.cat([sdpa(*(x[None] for x in p), is_causal=True, enable_gqa=grouped)[0] for p in parts], 1).transpose(0, 1)
-    else: raise ValueError(f"backend={backend!r}: choose 'mask', 'split', 'flex' or 'varlen'")
-    return out.reshape(B, T, H, D).transpose(1, 2)
+    if backend == 'flex': return _flex(q.is_cuda)(q, k, v, block_mask=_block_mask(doc_ids), enable_gqa=grouped)
+    if backend != 'split': raise ValueError(f"backend={backend!r}: choose 'mask', 'split' or 'flex'")
+    sizes = cu_seqlens(doc_ids).diff().tolist()
+    parts = zip(*(x.transpose(0, 1).flatten(1, 2).split(sizes, 1) for x in (q, k, v)))             # (H, n, D) for each document
+    out = torch.cat([sdpa(*(x[None] for x in p), is_causal=True, enable_gqa=grouped)[0] for p in parts], 1)
+    return out.unflatten(1, (q.shape[0], q.shape[2])).transpose(0, 1)
 
 @cache
-def _flex():
+def _flex(compiled):
     import torch
     from torch.nn.attention.flex_attention import flex_attention
-    return torch.compile(flex_attention)
+    return torch.compile(flex_attention) if compiled else flex_attention
 
 def _block_mask(doc_ids):
     from torch.nn.attention.flex_attention import create_block_mask
@@ -864,9 +870,9 @@ class LeakReport:
     def __repr__(self): return f'LeakReport(how={self.how!r}, largest change of a logit {self.max:.1e})'
 
 def leak(
-    model,              # any causal language model: ours, one from transformers, or a module from ids to logits
+    model:object,       # any causal language model: ours, one from transformers, or a module from ids to logits
     rows:PackedRows,    # packed rows; the documents are compared piece by piece
-    how=None,           # 'documents' | 'positions' | 'mask' | 'ids', or a function of (model, ids, doc_ids, position_ids); None: what the model understands
+    how:object=None,    # 'documents' | 'positions' | 'mask' | 'ids', or a function of (model, ids, doc_ids, position_ids); None: what the model understands
     max_rows:int=8,     # look at the first few rows only
 ) -> LeakReport:        # float(report) is the largest change
     "The largest change of a logit when a document is packed instead of alone."
@@ -892,7 +898,7 @@ def leak(
 # %% ../nbs/02_packing.ipynb #eedd99bc
 @patch
 def plot(self:LeakReport,
-    ax=None,        # matplotlib axes to draw into
+    ax:object=None, # matplotlib axes to draw into
 ):                  # the axes
     "Heat map of the change at every slot; white lines part the documents."
     import matplotlib.pyplot as plt
@@ -905,9 +911,9 @@ def plot(self:LeakReport,
 
 # %% ../nbs/02_packing.ipynb #5f8aaba2
 def shuffled(
-    i,              # positions from 0 to n-1: an array of integers
+    i:np.ndarray,   # positions from 0 to n-1: an array of integers
     n:int,          # how many there are
-    seed,           # int or ints: another seed, another shuffle
+    seed:int|tuple, # another seed, another shuffle
 ) -> np.ndarray:    # int64: the number at each position
     "A shuffle of `range(n)` that can be asked for any place and stores nothing."
     columns = isqrt(n-1)+1
@@ -936,8 +942,8 @@ class Batch:
     position_ids:object  # (B, T) int64 place of each token in its piece
     def __iter__(self): return iter((self.ids, self.targets))
     def to(self,
-        device,          # a torch device
-        **kw,            # passed on to `Tensor.to`
+        device:object,   # a torch device
+        **kw:object,     # passed on to `Tensor.to`
     ) -> 'Batch':        # there
         "Move all four tensors."
         return Batch(*(t.to(device, **kw) for t in (self.ids, self.targets, self.doc_ids, self.position_ids)))
@@ -1013,7 +1019,7 @@ def document_share(
 class GPTDataLoader:
     "Texts in, batches out; a batch depends on (seed, split, step) alone."
     def __init__(self,
-        config,               # any object with `block_size` and `batch_size`
+        config:object,        # any object with `block_size` and `batch_size`
         tokenizer:Tokenizer,  # text to ids
         seed:int=0,           # decides which documents are held out, and the order of rows
         pack:str='best_fit',  # how documents share rows: 'best_fit' | 'concat'
@@ -1033,7 +1039,7 @@ class GPTDataLoader:
 
     @staticmethod
     def read_text(
-        path,         # a UTF-8 text file
+        path:str|Path,  # a UTF-8 text file
     ) -> str:         # its text
         "The text of a file, or an error that says what is wrong with it."
         raw = Path(path).read_bytes()
@@ -1065,10 +1071,10 @@ def _split_texts(texts, fraction, seed):
 
 @patch
 def prepare_data(self:GPTDataLoader,
-    train,                   # one string, split by position; or texts or a dataset with `text`, split by whole documents
-    val=None,                # texts to hold out; None: a part of `train`
+    train:Iterable[str],     # one string, split by position; or texts or a dataset with `text`, split by whole documents
+    val:Iterable[str]|None=None,  # texts to hold out; None: a part of `train`
     val_fraction:float=0.1,  # that part; 0: none
-    folder=None,             # keep the tokens there, mapped into memory, instead of in memory
+    folder:str|Path|None=None,  # keep the tokens there, mapped into memory, instead of in memory
 ) -> GPTDataLoader:          # the loader itself
     "Encode, split and plan the rows."
     parts = {'train': train} | ({'val': val} if val is not None else {})
@@ -1119,10 +1125,10 @@ def _read_raw(path, tokenizer, width, window=2**24):
 
 @patch(cls_method=True)
 def from_folder(cls:GPTDataLoader,
-    config,               # any object with `block_size` and `batch_size`
-    folder,               # made by `prepare_data(folder=…)`, or with nanoGPT's train.bin
+    config:object,        # any object with `block_size` and `batch_size`
+    folder:str|Path,      # made by `prepare_data(folder=…)`, or with nanoGPT's train.bin
     tokenizer:Tokenizer|None=None,  # None: the one kept in the folder
-    **kw,                 # more arguments of `GPTDataLoader`
+    **kw:object,          # more arguments of `GPTDataLoader`
 ) -> GPTDataLoader:       # ready for `get_batch`
     "Batches from tokens on disk."
     return cls(config, tokenizer or Tokenizer.load(folder), **kw)._read(Path(folder))
