@@ -13,6 +13,7 @@ import inspect, json, math, os, re, shutil, tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -348,10 +349,11 @@ def encode_texts(
 
 # %% ../nbs/05_lora.ipynb #90a59922
 def collate_pairs(
-    examples:list,  # dicts with input_ids and labels
-) -> dict:          # input_ids, attention_mask, position_ids, labels: each (B, T)
+    examples:list,   # dicts with input_ids and labels
+    multiple:int=1,  # T becomes a multiple of this: few different shapes, for which the CPU's kernels are made once
+) -> dict:           # input_ids, attention_mask, position_ids, labels: each (B, T)
     "Pad on the left, so that all completions end in the last column."
-    T = max(len(e['input_ids']) for e in examples)
+    T = -(-max(len(e['input_ids']) for e in examples)//multiple)*multiple
     fill = lambda key,pad: torch.tensor([[pad]*(T - len(e['input_ids'])) + list(e[key]) for e in examples])
     seen = torch.tensor([[0]*(T - len(e['input_ids'])) + [1]*len(e['input_ids']) for e in examples])
     return dict(input_ids=fill('input_ids', 0), attention_mask=seen, position_ids=(seen.cumsum(1) - 1).clamp(min=0), labels=fill('labels', -100))
@@ -364,6 +366,7 @@ def completion_losses(
     "The loss at each completion token, with logits for the last K columns only."
     batch = dict(batch); labels = batch.pop('labels')
     K = labels.shape[1] - int((labels != -100).any(0).float().argmax())   # columns from the first one that counts
+    K = min(-(-K//16)*16, labels.shape[1] - 1)                            # again few different shapes
     known = inspect.signature(model.forward).parameters
     if 'logits_to_keep' in known: batch['logits_to_keep'] = K + 1
     logits = model(**{k:v for k,v in batch.items() if k in known or k != 'position_ids'}).logits
@@ -387,7 +390,7 @@ def pair_losses(
     with _evaluating(model):
         for b in range(0, len(order), batch_size):
             which = order[b:b+batch_size]
-            losses,hit = completion_losses(model, {k:v.to(device) for k,v in collate_pairs([examples[i] for i in which]).items()})
+            losses,hit = completion_losses(model, {k:v.to(device) for k,v in collate_pairs([examples[i] for i in which], 64).items()})
             nll[which],count[which] = losses.double().sum(1).cpu(),hit.double().sum(1).cpu()
     return nll, count
 
@@ -544,7 +547,7 @@ def sft_trainer(
         dataloader_pin_memory=False, use_cpu=next(model.parameters()).device.type == 'cpu', dataset_kwargs={'skip_prepare_dataset': True}), **settings})
     for settings in filter(None, (model.config, getattr(model, 'generation_config', None))):
         if settings.pad_token_id is None: settings.pad_token_id = tokenizer.pad_token_id
-    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer, data_collator=collate_pairs, callbacks=[_bar(max_steps, progress)])
+    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer, data_collator=partial(collate_pairs, multiple=64), callbacks=[_bar(max_steps, progress)])
     for c in (PrinterCallback, ProgressCallback): trainer.remove_callback(c)
     return trainer
 
