@@ -15,7 +15,8 @@ __all__ = ['INK', 'DASHES', 'ROUGE_TYPES', 'Score', 'inked', 'new_figure', 'save
            'compare_models', 'PeakMemory', 'forward_flops', 'matmul_flops', 'Benchmark', 'batch_writer',
            'benchmark_model', 'read_history', 'curve', 'smoothed', 'several_runs', 'eval_keys', 'plot_training_curves',
            'short_count', 'short_bytes', 'short_time', 'plot_bits_per_byte', 'plot_funnel', 'plot_strips',
-           'plot_before_after', 'plot_steps', 'themed_svg', 'read_report', 'report']
+           'plot_before_after', 'plot_steps', 'themed_svg', 'read_report', 'report', 'write_model_card',
+           'write_lm_eval_task', 'lm_eval_scores']
 
 # %% ../nbs/06_eval.ipynb #9b620900
 import html, json, math, re
@@ -1491,3 +1492,84 @@ def report(
     out = folder/'report.html'; tmp = out.with_suffix('.tmp')
     tmp.write_text(page, encoding='utf-8'); tmp.replace(out)
     return out
+
+# %% ../nbs/06_eval.ipynb #922e6bd9
+def write_model_card(
+    run_dir,      # folder of a run, or its report.json
+    folder=None,  # where the weights are; None: the run's final or newest checkpoint
+) -> Path:        # the README.md written
+    "What a checkpoint is and how it was measured, for people and for the Hub."
+    from huggingface_hub import EvalResult, ModelCardData
+    r = read_report(run_dir); run = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
+    if folder is None:
+        found = sorted(p.parent for p in run.glob('checkpoints/*/config.json'))
+        if not found: raise FileNotFoundError(f'{run}/checkpoints holds no checkpoint: pass folder=')
+        folder = next((p for p in found if p.name == 'final'), found[-1])
+    folder = Path(folder)
+    if not folder.is_dir(): raise FileNotFoundError(f'no such folder: {folder}')
+    name,b,lora,h = str(r.get('name', run.name)),r.get('bits_per_byte') or {},r.get('lora') or {},r.get('heldout') or {}
+    results = [EvalResult(task_type='text-generation', dataset_type='held-out', dataset_name='documents held out of training', metric_type='bits_per_byte', metric_name='bits per byte', metric_value=float(b['model']))] if b.get('model') is not None else None
+    front = ModelCardData(model_name=name, library_name='transformers', pipeline_tag='text-generation', tags=['llm_lab'], eval_results=results).to_yaml()
+    m,c,p = r.get('model') or {},r.get('cleaning') or {},r.get('packing') or {}
+    def md(text): return re.sub(r'([\\|<>`*_\[\]#])', r'\\\1', str(text))
+    lines = [f'# {md(name)}', '', f"A language model of {m['n_params']:,} parameters trained from nothing with llm_lab." if m.get('n_params') else 'A language model trained with llm_lab.', '']
+    if m.get('config'): lines += ['| setting | value |', '| --- | --- |'] + [f'| {md(k)} | {md(v)} |' for k,v in m['config'].items() if v is not None] + ['']
+    lines += ['## Data', '']
+    if {'read', 'kept'} <= c.keys(): lines.append(f"{c['kept']:,} of {c['read']:,} documents were kept by the cleaning rules.")
+    if p.get('tokens_read'): lines.append(f"{p['tokens_read']:,} tokens, in rows of {p.get('block_size')} filled to {p.get('fill_rate', 0):.1%}.")
+    lines += ['', '## Measured', '']
+    if b: lines += [(f"Bits per byte of {h['documents']:,} whole documents, {h['bytes']:,} bytes, kept out of training:" if {'documents', 'bytes'} <= h.keys() else 'Bits per byte of held-out text:'), '', '| | bits per byte |', '| --- | ---: |'] + [f'| {md(k)} | {v:.4f} |' for k,v in sorted(b.items(), key=lambda kv: kv[1])] + ['']
+    if lora.get('loss_before') is not None: lines.append(f"Fine-tuned with LoRA, the held-out loss of its task goes from {lora['loss_before']:.3f} to {lora['loss_after']:.3f}.")
+    lines += ['', '## Use', '', '```python', 'from transformers import AutoModelForCausalLM, AutoTokenizer', f'model,tokenizer = (c.from_pretrained({folder.name!r}) for c in (AutoModelForCausalLM, AutoTokenizer))', '```', '',
+              '## Limits', '', 'A small model: it imitates the style of its documents and knows nothing beyond them. It was not tested for safety; check what it writes.', '']
+    out = folder/'README.md'; out.write_text(f'---\n{front.strip()}\n---\n\n' + '\n'.join(lines), encoding='utf-8')
+    return out
+
+# %% ../nbs/06_eval.ipynb #d083638a
+def write_lm_eval_task(
+    items,           # {'question', 'choices', 'answer'}, as for `multiple_choice`
+    folder,          # where NAME.yaml and NAME.jsonl go
+    name,            # of the task
+    shots=(),        # solved items put before each question
+    style='letters', # as in `mmlu_prompt`
+) -> Path:           # the .yaml
+    "Questions as a task file of lm-eval."
+    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
+    rows = [{'prompt': mmlu_prompt(q, shots, style), 'choices': [chr(65 + k) for k in range(len(q['choices']))] if style == 'letters' else q['choices'], 'answer': q['answer']} for q in items]
+    if not rows: raise ValueError('no questions to write')
+    data = folder/f'{name}.jsonl'; data.write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
+    task = {'task': name, 'dataset_path': 'json', 'dataset_kwargs': {'data_files': {'test': str(data.resolve())}}, 'test_split': 'test', 'output_type': 'multiple_choice',
+            'doc_to_text': '{{prompt}}', 'doc_to_target': '{{answer}}', 'doc_to_choice': '{{choices}}', 'metric_list': [{'metric': m, 'aggregation': 'mean', 'higher_is_better': True} for m in ('acc', 'acc_norm')]}
+    out = folder/f'{name}.yaml'; out.write_text(json.dumps(task, indent=1), encoding='utf-8')            # JSON is YAML
+    return out
+
+def lm_eval_scores(
+    model,           # ours, one of transformers, or the folder of a checkpoint
+    tasks,           # names lm-eval knows, or paths of task files
+    tokenizer=None,  # for a transformers model
+    num_fewshot=None,# solved examples before each question; None: as the task says
+    limit=None,      # questions per task; None: all
+    batch_size=8,    # rows per call
+    **kwargs,        # of `lm_eval.simple_evaluate`
+) -> dict:           # {task: {metric: value}}
+    "What lm-eval says of a model."
+    try: import lm_eval
+    except ImportError: raise ImportError('lm-eval is not installed: pip install "llm_lab[eval]"') from None
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+    if isinstance(model, (str, Path)):
+        if not (Path(model)/'config.json').exists(): raise FileNotFoundError(f'{model} is not a model folder: it holds no config.json')
+        lm = HFLM(pretrained=str(model), backend='causal', device=resolve_device(), batch_size=batch_size)
+    else:
+        tokenizer = tokenizer or getattr(model, 'tokenizer', None)
+        hf,tok = (model.to_hf() if hasattr(model, 'to_hf') else model),(tokenizer.to_hf() if hasattr(tokenizer, 'to_hf') else tokenizer)
+        if tok is None: raise ValueError(f'{type(model).__name__} needs its tokenizer: pass tokenizer=')
+        lm = HFLM(pretrained=hf.eval(), tokenizer=tok, backend='causal', batch_size=batch_size)
+    tasks = [tasks] if isinstance(tasks, (str, Path)) else list(tasks)
+    files = {t: Path(t) for t in tasks if str(t).endswith(('.yaml', '.yml'))}
+    for f in files.values():
+        if not f.exists(): raise FileNotFoundError(f'no such task file: {f}')
+    names = [files[t].stem if t in files else str(t) for t in tasks]
+    manager = TaskManager(include_path=sorted({str(f.resolve().parent) for f in files.values()}) or None, include_defaults=len(files) < len(tasks))
+    out = lm_eval.simple_evaluate(lm, tasks=names, num_fewshot=num_fewshot, limit=limit, task_manager=manager, **{'bootstrap_iters': 0, 'log_samples': False, **kwargs})
+    return {t: {k.removesuffix(',none'): v for k,v in r.items() if isinstance(v, (int, float))} for t,r in out['results'].items()}
