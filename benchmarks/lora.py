@@ -44,9 +44,9 @@ def compare(title, mine, peer):
     values = mine(), peer()   # also the warm-up
     times = {f: [] for f in (mine, peer)}
     for _ in range(args.rounds):
-        for f in times: t = time.perf_counter(); f(); times[f].append(time.perf_counter() - t)
+        for f in times: t = time.process_time(); f(); times[f].append(time.process_time() - t)   # CPU seconds: other programs do not count
     (a,b),ratios = (statistics.median(v) for v in times.values()),[p/m for m,p in zip(times[mine], times[peer])]
-    print(f'{title}: ours {a:.3f} s, peer {b:.3f} s, peer/ours {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}); losses {values[0]:.5f} and {values[1]:.5f}')
+    print(f'{title}: ours {a:.3f} CPU s, peer {b:.3f} CPU s, peer/ours {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}); losses {values[0]:.5f} and {values[1]:.5f}')
 
 compare('adapters, against PEFT', lambda: lora_step(ours), lambda: lora_step(theirs))
 compare('completion loss, against TRL', ours_loss, trl_loss)
