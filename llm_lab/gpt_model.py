@@ -15,7 +15,7 @@ __all__ = ['ARCHS', 'ACTIVATIONS', 'PRESETS', 'causal_mask', 'mask_bias', 'atten
 
 # %% ../nbs/03_gpt_model.ipynb #2eb9ede3
 import json, math, os, signal, threading, time, warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -47,12 +47,12 @@ def attend_plain(
     q:Tensor,           # (B, H, T, D) queries
     k:Tensor,           # (B, H, S, D) keys
     v:Tensor,           # (B, H, S, D) values
-    bias:Tensor,        # (…, T, S) added to the scores
+    bias:Tensor|None,   # (…, T, S) added to the scores; None: each query sees all keys
     dropout:float=0.,   # share of the weights zeroed
 ) -> Tensor:            # (B, H, T, D)
     "Mix the values each query may see, weighted by how well their keys match it."
-    scores = (q*q.shape[-1]**-0.5) @ k.transpose(-1, -2) + bias                # (B, H, T, S)
-    weights = scores.softmax(-1)
+    scores = (q*q.shape[-1]**-0.5) @ k.transpose(-1, -2)                       # (B, H, T, S)
+    weights = (scores if bias is None else scores + bias).softmax(-1)
     return (F.dropout(weights, dropout) if dropout else weights) @ v
 
 # %% ../nbs/03_gpt_model.ipynb #9da78d97
@@ -60,7 +60,7 @@ def prefers_plain(
     q:Tensor,   # (B, H, T, D) queries
 ) -> bool:      # whether `attend_plain` is the faster one here
     "On a CPU, short rows and bfloat16 go better without the fused kernel."
-    return q.device.type == 'cpu' and 1 < q.shape[-2] <= (1024 if q.dtype == torch.bfloat16 else 64)
+    return q.device.type == 'cpu' and q.shape[-2] <= (1024 if q.dtype == torch.bfloat16 else 64)
 
 def attend(
     q:Tensor,               # (B, H, T, D) queries
@@ -71,7 +71,8 @@ def attend(
 ) -> Tensor:                # (B, H, T, D)
     "`attend_plain`, by the faster of two ways."
     if not prefers_plain(q): return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None and q.shape[-2] > 1, dropout_p=dropout)
-    return attend_plain(q, k, v, mask_bias(causal_mask(q.shape[-2], q.device), q.dtype) if bias is None else bias, dropout)
+    if bias is None and q.shape[-2] > 1: bias = mask_bias(causal_mask(q.shape[-2], q.device), q.dtype)
+    return attend_plain(q, k, v, bias, dropout)
 
 # %% ../nbs/03_gpt_model.ipynb #74b66397
 ARCHS = {'gpt2': 'GPT2LMHeadModel', 'llama': 'LlamaForCausalLM', 'qwen3': 'Qwen3ForCausalLM'}  # family -> the transformers class our weights open in
@@ -107,6 +108,7 @@ class GPTConfig:
         put('head_dim', self.n_embd//self.n_head)
         put('n_inner', 4*self.n_embd if is_gpt2 else -(-8*self.n_embd//96)*32)
 
+# %% ../nbs/03_gpt_model.ipynb #c909c247
 def check_config(
     c:GPTConfig,  # to check
 ) -> None:
@@ -173,6 +175,7 @@ class RMSNormFunction(torch.autograd.Function):
         sums = torch.float32 if h.dtype in (torch.bfloat16, torch.float16) else h.dtype
         return (g*weight).addcmul_(h, along, value=-1).mul_(inverse),gh.flatten(0, -2).sum(0, dtype=sums),None
 
+# %% ../nbs/03_gpt_model.ipynb #0c6a63f2
 class RMSNorm(nn.Module):
     "Divide each token's vector by its root mean square, then scale each channel."
     def __init__(self,
@@ -181,7 +184,9 @@ class RMSNorm(nn.Module):
     ):
         super().__init__()
         self.weight,self.eps = nn.Parameter(torch.ones(n)),eps
-    def forward(self, x): return RMSNormFunction.apply(x, self.weight, self.eps)
+    def forward(self, x):
+        if x.numel() > 2**16 or torch.is_grad_enabled(): return RMSNormFunction.apply(x, self.weight, self.eps)
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)            # a token or a few: less to start
 
 def make_norm(
     config:GPTConfig,  # decides the kind
@@ -257,6 +262,7 @@ class MLP(nn.Module):
         gate,value = self.up(x).chunk(2, -1)
         return self.down(self.activation(gate)*value)
 
+# %% ../nbs/03_gpt_model.ipynb #0e47d31f
 class Block(nn.Module):
     "Attention, then MLP, each added to the stream that runs through the model."
     def __init__(self,
@@ -300,6 +306,7 @@ class GPT(nn.Module):
     def device(self) -> torch.device: return self.token_embedding.weight.device
     def __repr__(self): return f'GPT with {self.n_params:,} parameters: {self.config}'
 
+# %% ../nbs/03_gpt_model.ipynb #f10e1901
 def fill_vocab(
     config:GPTConfig,  # with or without vocab_size
     tokenizer=None,    # has `vocab_size`
@@ -349,6 +356,7 @@ def hidden(self:GPT,
     if cache is not None: cache.advance(T)
     return self.norm(x)
 
+# %% ../nbs/03_gpt_model.ipynb #345e384b
 @patch
 def make_mask(self:GPT,
     T:int,                         # tokens in the row
@@ -360,6 +368,7 @@ def make_mask(self:GPT,
     if start == 0 and T > 64 or T == 1: return None
     return torch.ones(T, start + T, dtype=torch.bool, device=self.device).tril(start)
 
+# %% ../nbs/03_gpt_model.ipynb #05a6c817
 @patch
 def forward(self:GPT,
     ids:Tensor,                    # (B, T) token ids
@@ -408,6 +417,7 @@ def hf_state_dict(self:GPT) -> dict[str, Tensor]:  # name -> tensor; tied weight
                 out[f'{name}.{part}'] = piece.t().contiguous() if is_transposed and part == 'weight' else piece.contiguous()
     return out
 
+# %% ../nbs/03_gpt_model.ipynb #30b0116d
 @patch
 @torch.no_grad()
 def load_hf_state_dict(self:GPT,
@@ -459,6 +469,7 @@ def to_hf_config(self:GPTConfig,
         num_key_value_heads=c.n_kv_head, head_dim=c.head_dim, hidden_act=c.activation, max_position_embeddings=c.block_size, rms_norm_eps=c.norm_eps,
         rope_parameters=dict(rope_type='default', rope_theta=c.rope_theta), attention_bias=c.bias, attention_dropout=c.dropout, **common)
 
+# %% ../nbs/03_gpt_model.ipynb #d32a0582
 @patch(cls_method=True)
 def from_hf(
     cls:GPTConfig,
@@ -480,7 +491,7 @@ def from_hf(
     return cls(d['vocab_size'], d['max_position_embeddings'], d['num_hidden_layers'], d['num_attention_heads'], d['hidden_size'], d.get('num_key_value_heads'), d.get('head_dim'),
                d['intermediate_size'], kind, d['hidden_act'], d.get('attention_dropout', 0.), bool(d.get('attention_bias')), d['tie_word_embeddings'], d['rms_norm_eps'], float(rope.get('rope_theta', 1e4)))
 
-# %% ../nbs/03_gpt_model.ipynb #d32a0582
+# %% ../nbs/03_gpt_model.ipynb #fbe76815
 @patch
 def to_hf(self:GPT):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
     "The same model as a transformers model."
@@ -490,6 +501,7 @@ def to_hf(self:GPT):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCaus
     assert not unexpected and set(missing) <= {'lm_head.weight'}, (missing, unexpected)
     return model.to(self.device).eval()
 
+# %% ../nbs/03_gpt_model.ipynb #f9fd5bec
 @patch(cls_method=True)
 def from_hf(
     cls:GPT,
@@ -594,6 +606,7 @@ class Muon(torch.optim.Optimizer):
         adamw(params, grads, exp_avg, exp_avg_sq, [], steps, fused=params[0].device.type == 'cpu', foreach=params[0].device.type != 'cpu', amsgrad=False, maximize=False,
               beta1=group['betas'][0], beta2=group['betas'][1], lr=group['lr'], weight_decay=group['weight_decay'], eps=group['eps'])
 
+# %% ../nbs/03_gpt_model.ipynb #4d55a9bf
 @patch
 def configure_optimizer(self:GPT,
     learning_rate:float|None=None,  # None: 0.02 with Muon, 1e-3 without
@@ -620,6 +633,7 @@ def configure_optimizer(self:GPT,
     if state is not None: load_optimizer_state(self.optimizer, state)
     return self.optimizer
 
+# %% ../nbs/03_gpt_model.ipynb #0997b71f
 def load_optimizer_state(
     optimizer,   # as `configure_optimizer` makes it
     state:dict,  # from another optimizer's `state_dict`
@@ -680,6 +694,7 @@ def special_ids(
     "Ids of a tokenizer's special tokens."
     return set((getattr(tokenizer, 'special_tokens', None) or {}).values())
 
+# %% ../nbs/03_gpt_model.ipynb #64bb407c
 @patch
 @torch.no_grad()
 def estimate_loss(self:GPT,
@@ -740,6 +755,7 @@ def train_step(
     optimizer.step()
     return dict(loss=loss, n_tokens=int(n_tokens), grad_norm=norm)
 
+# %% ../nbs/03_gpt_model.ipynb #5f777d7e
 def n_processes() -> int:
     "How many processes train together."
     d = torch.distributed
@@ -818,6 +834,7 @@ class JSONLog:
     ):
         with open(self.path, 'a', encoding='utf-8') as f: f.write(json.dumps(record) + '\n')
 
+# %% ../nbs/03_gpt_model.ipynb #4275c30a
 def make_logger(
     logger,         # 'tensorboard', 'wandb', 'trackio', or anything to call with a record
     folder:Path,    # for its files
@@ -860,6 +877,7 @@ def plot_history(
     ax.set(xlabel='tokens seen', ylabel='loss (nats per token)'); ax.legend(fontsize=8)
     return ax
 
+# %% ../nbs/03_gpt_model.ipynb #70011fc0
 class LivePlot:
     "A picture of the loss that redraws itself in a notebook."
     def __init__(self,
@@ -881,6 +899,7 @@ class LivePlot:
         plot_history(self.history, self.ax, self.ln_vocab).set_title(note, fontsize=9)
         self.handle.update(self.fig)
 
+# %% ../nbs/03_gpt_model.ipynb #eb156d8f
 class Progress:
     "A bar in a terminal, a picture in a notebook, or nothing."
     def __init__(self,
@@ -890,22 +909,22 @@ class Progress:
         history:list[dict],   # grows while training
         ln_vocab:float,       # loss of knowing nothing
     ):
-        from tqdm.auto import tqdm
         if n_processes() > 1 and torch.distributed.get_rank(): progress = False
-        in_notebook = is_notebook()
-        self.plot = LivePlot(history, ln_vocab) if progress and in_notebook else None
-        self.bar = tqdm(total=total, initial=done, unit='step', disable=True if in_notebook else None if progress is None else not progress)
-        self.total,self.done,self.since = total,done,time.perf_counter()
+        self.bar,self.plot,self.total,self.done,self.since = None,None,total,done,time.perf_counter()
+        if is_notebook(): self.plot = LivePlot(history, ln_vocab) if progress else None
+        else:
+            from tqdm import tqdm
+            self.bar = tqdm(total=total, initial=done, unit='step', disable=None if progress is None else not progress)
     def update(self,
         step:int,       # steps done
         loss:float,     # of the last one
         rate:float,     # tokens per second
     ):
         left_s = (time.perf_counter() - self.since)/max(1, step - self.done)*(self.total - step)
-        self.bar.update(step - self.bar.n); self.bar.set_postfix_str(f'loss {loss:.3f}, {rate:,.0f} tokens/s', refresh=False)
+        if self.bar is not None: self.bar.set_postfix_str(f'loss {loss:.3f}, {rate:,.0f} tokens/s', refresh=False); self.bar.update()
         if self.plot: self.plot.update(step, note=f'{rate:,.0f} tokens/s, {left_s:.0f} s left')
     def close(self):
-        self.bar.close()
+        if self.bar is not None: self.bar.close()
         if self.plot: self.plot.update(0, is_last=True)
 
 # %% ../nbs/03_gpt_model.ipynb #d0871731
@@ -960,6 +979,7 @@ def has_split(
     try: return data_loader.n_rows(split) > 0
     except (ValueError, KeyError): return False
 
+# %% ../nbs/03_gpt_model.ipynb #7e06f86e
 @patch
 def advance(self:TrainingRun,
     sum_loss,  # the model's, or a compiled one
@@ -974,6 +994,7 @@ def advance(self:TrainingRun,
     self.step += 1; self.tokens += out['n_tokens']
     return out
 
+# %% ../nbs/03_gpt_model.ipynb #ae79c629
 @patch
 def remember(self:TrainingRun):
     "Put what it takes to go on into `model.train_state`."
@@ -989,6 +1010,7 @@ def restore_rng(self:TrainingRun):
     if 'torch' in self.rng: torch.set_rng_state(self.rng['torch'])
     if 'cuda' in self.rng and self.model.device.type == 'cuda': torch.cuda.set_rng_state(self.rng['cuda'], self.model.device)
 
+# %% ../nbs/03_gpt_model.ipynb #6680c0c3
 @patch
 def record(self:TrainingRun,
     **values,  # of this record
@@ -1018,6 +1040,7 @@ def record_eval(self:TrainingRun,
     e = self.model.estimate_loss(self.loader, max_batches=max_batches, dtype=dtype)
     self.record(eval_loss=e['loss'], **({'eval_bits_per_byte': e['bits_per_byte']} if 'bits_per_byte' in e else {}))
 
+# %% ../nbs/03_gpt_model.ipynb #fffbeb39
 @patch
 def save(self:TrainingRun,
     name:str|None=None,  # None: after the step
@@ -1070,7 +1093,7 @@ def fit(self:GPT,
         evals,saves,samples = (Every(i) for i in (eval_interval, save_interval, sample_interval))
         bar = Progress(max_iters, run.step, progress, run.history, math.log(self.config.vocab_size))
         run.restore_rng()
-        with training(self):
+        with training(self), closing(bar):
             while run.step < max_iters and not run.stop_reason:
                 out = run.advance(sum_loss, dtype)
                 is_last = run.step == max_iters
@@ -1082,10 +1105,10 @@ def fit(self:GPT,
                 if saves(run.step) and not is_last: run.save()
                 if all_sum(torch.tensor(float(stop.is_set()), device=self.device)): run.stop_reason = 'asked to stop'
         run.save('final' if run.step == max_iters else None)
-        bar.close()
     getattr(checkpoints, 'wait', lambda: None)()                               # a saver that writes in the background
     return run.history
 
+# %% ../nbs/03_gpt_model.ipynb #f6ee3697
 def saver_for(
     checkpoints,     # a saver, or None
     checkpoint_dir,  # a folder, or None
@@ -1190,6 +1213,7 @@ def left_pad(
     pads = [T - len(r) for r in rows]
     return torch.tensor([[r[0]]*p + r for r,p in zip(rows, pads)], device=device),torch.tensor(pads, device=device)
 
+# %% ../nbs/03_gpt_model.ipynb #2adcb379
 @patch
 def next_logits(self:GPT,
     ids:Tensor,     # (B, T) new tokens
@@ -1216,6 +1240,7 @@ class FixedCache(KVCache):
         return self.k[i],self.v[i]
     def advance(self, n): pass
 
+# %% ../nbs/03_gpt_model.ipynb #2926ceaa
 class OneRow(torch.overrides.TorchFunctionMode):
     "Inside, a linear layer on a single row is a sum of products."
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -1225,6 +1250,7 @@ class OneRow(torch.overrides.TorchFunctionMode):
         y = (w*x.reshape(-1)).sum(-1).view(*x.shape[:-1], -1)
         return y if b is None else y + b
 
+# %% ../nbs/03_gpt_model.ipynb #7319d640
 @patch
 def fixed_step(self:GPT,
     ids:Tensor,        # (B, 1) the token before
@@ -1267,6 +1293,7 @@ def extend_rows(self:GPT,
         yield new
         if all(has_ended): return
 
+# %% ../nbs/03_gpt_model.ipynb #f7e8acd7
 @patch
 def make_cache(self:GPT,
     n_rows:int,     # sequences
@@ -1364,6 +1391,7 @@ def generate(self:GPT,
     if not is_batch: return results[0]
     return nn.utils.rnn.pad_sequence(results, batch_first=True, padding_value=self.end_id('pad', 'eos') or 0) if isinstance(prompt, Tensor) else results
 
+# %% ../nbs/03_gpt_model.ipynb #f9246409
 @patch
 def prompt_ids(self:GPT,
     prompt,        # text, ids, or a tensor of ids
@@ -1385,6 +1413,7 @@ def end_id(self:GPT,
     "The tokenizer's special id of the first kind it has."
     return next((i for k in kinds if (i := getattr(self.tokenizer, f'{k}_id', None)) is not None), None)
 
+# %% ../nbs/03_gpt_model.ipynb #499dbb5f
 @patch
 def write(self:GPT,
     rows:list[list[int]],  # prompts as ids
@@ -1428,6 +1457,7 @@ def create_model(
         tokenizer = Tokenizer(tokenizer or 'byte')
     return GPT(GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, **kwargs), tokenizer, seed).to(resolve_device(device))
 
+# %% ../nbs/03_gpt_model.ipynb #6bfe611b
 class Generator:
     "Writes with a model: one text, several, or the answer to a question."
     def __init__(self,
