@@ -128,6 +128,7 @@ def write_folder(
     "Write a complete folder, or leave everything as it was."
     from concurrent.futures import ThreadPoolExecutor
     target = Path(target); new,old = target.with_name(f'.{target.name}.new'),_aside(target)
+    is_first = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     _settle(target)
     if new.exists(): shutil.rmtree(new)                          # left by a save that did not finish
@@ -143,8 +144,10 @@ def write_folder(
         if target.exists(): os.rename(target, old)
         os.rename(new, target)
         _flush_folder(target.parent)
+        if is_first: _flush_folder(target.parent.parent)
     except Exception:
         shutil.rmtree(new, ignore_errors=True)
+        _settle(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
     return manifest
@@ -276,15 +279,18 @@ def read_checkpoint(
     changes:dict|None=None,  # config fields to replace
 ) -> tuple:              # (model with its `train_state`, optimizer state or None)
     "A model and its optimizer's state from a checkpoint folder."
+    from concurrent.futures import ThreadPoolExecutor
     from llm_lab.gpt_model import GPT, GPTConfig
     from llm_lab.packing import Tokenizer
     folder = Path(folder)
     if damage := find_damage(folder, verify): raise ValueError(damage)
     config,unknown = read_config(folder)
-    tokenizer = Tokenizer.load(folder) if (folder/'tokenizer.json').exists() else None
-    weights = read_tensors(folder/'model.safetensors')
-    with no_init(): model = GPT(GPTConfig.from_dict({**config, **(changes or {})}), tokenizer).to(next(iter(weights.values())).dtype)
-    model.load_hf_state_dict(weights)
+    with ThreadPoolExecutor(1) as pool:                                    # a large vocabulary takes as long as the weights: read both at once
+        tokenizer = pool.submit(Tokenizer.load, folder) if (folder/'tokenizer.json').exists() else None
+        weights = read_tensors(folder/'model.safetensors')
+        with no_init(): model = GPT(GPTConfig.from_dict({**config, **(changes or {})})).to(next(iter(weights.values())).dtype)
+        model.load_hf_state_dict(weights)
+        model.tokenizer = tokenizer and tokenizer.result()
     if unknown: model.unknown_fields = unknown
     state = _read_json(folder/'training_state.json')
     moments = read_tensors(folder/'optimizer.safetensors') if (folder/'optimizer.safetensors').exists() else {}
@@ -365,7 +371,11 @@ def _take_lock(folder:Path):
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try: _lock_fd(fd)
-    except OSError:
+    except OSError as e:
+        if e.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            warnings.warn(f'{path.parent}: this file system has no locks ({e.strerror}), so a second run under this name would not be noticed')
+            _held[path] = (os.getpid(), fd)
+            return
         os.lseek(fd, 0, os.SEEK_SET); text = os.read(fd, 200).decode(errors='replace'); os.close(fd)
         import platform
         pid,_,host = text.partition(' ')
@@ -407,6 +417,13 @@ class CheckpointManager:
     @property
     def checkpoint_dir(self) -> Path: return self.root/self.name
 
+    @property
+    def model_name(self) -> str: return self.name
+
+    def exists(self) -> bool:
+        "Whether there is something to go on from."
+        return self.latest() is not None or _old_checkpoint(self.checkpoint_dir) is not None
+
     def __repr__(self): return f'CheckpointManager({self.name!r}, root={str(self.root)!r})'
 
     def list(self) -> list:
@@ -430,6 +447,12 @@ def _eval_loss(train_state) -> float|None:
     "The last validation loss a run has seen."
     return next((r['eval_loss'] for r in reversed((train_state or {}).get('history') or []) if r.get('eval_loss') is not None), None)
 
+def _rank() -> int:
+    "Which of several processes training together this one is."
+    import torch
+    d = torch.distributed
+    return d.get_rank() if d.is_available() and d.is_initialized() else int(os.environ.get('RANK', 0))
+
 def _clean_up(folder:Path):
     "Finish or remove what a killed save left; only whoever holds the lock may."
     for path in Path(folder).glob('.*.old'): _settle(path.with_name(path.name[1:-4]))
@@ -447,13 +470,14 @@ def save(self:CheckpointManager,
     step = state.get('step', 0)
     name = name or f'step-{step:07d}'
     if not re.fullmatch(r'\w[\w.-]*', name): raise ValueError(f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
+    if _rank() > 0: return self.checkpoint_dir/name                 # of several processes that train together, the first one writes
     try:
         _take_lock(self.checkpoint_dir)
         _clean_up(self.checkpoint_dir)
         files = checkpoint_files(model, optimizer, self.run)
         from llm_lab import __version__
         about = dict(llm_lab=__version__, step=step, tokens=state.get('tokens'), eval_loss=_finite(_eval_loss(state)))
-        if self.async_save and name != 'final': self._save_later(name, files, about)
+        if self.async_save and name != 'final': self._save_later(name, files, about, model, optimizer)
         else: self._write(name, files, about)
     except OSError as e: return self._report(name, e)
     if name == 'final': _drop_lock(self.checkpoint_dir)
@@ -469,8 +493,9 @@ def _write(self:CheckpointManager, name, files, about):
 @patch
 def _report(self:CheckpointManager, name, error):
     "Say what failed, in one line, and what is still there."
-    if isinstance(error, SaveError): raise error
-    kept = next((c['name'] for c in reversed(self.list()) if c['damage'] is None), None)
+    if isinstance(error, SaveError) or not isinstance(error, OSError): raise error
+    try: kept = next((c['name'] for c in reversed(self.list()) if c['damage'] is None), None)
+    except OSError: kept = None
     text = (f'could not save checkpoint {name} in {self.checkpoint_dir}: {error.strerror or error}; '
             + (f'checkpoint {kept} is intact' if kept else 'there is no earlier checkpoint'))
     if self.on_error == 'raise': raise SaveError(error.errno, text) from error
@@ -493,7 +518,9 @@ def _let_go(self:CheckpointManager):
     keep |= {c['name'] for c in sorted((c for c in steps if c['eval_loss'] is not None), key=lambda c: c['eval_loss'])[:self.keep_best]}
     if self.keep_every: keep |= {c['name'] for c in steps if c['step'] % self.keep_every == 0}
     for c in steps:
-        if c['name'] not in keep: shutil.rmtree(c['path'])
+        if c['name'] in keep: continue
+        gone = c['path'].with_name(f".{c['name']}.new")             # half removed, it must not look like a checkpoint
+        os.rename(c['path'], gone); shutil.rmtree(gone, ignore_errors=True)
 
 # %% ../nbs/04_checkpoint.ipynb #3dafb00c
 @patch
@@ -617,7 +644,9 @@ def initialize_for_training(self:CheckpointManager,
     from llm_lab.packing import Tokenizer
     kind,text = tokenizer_kind or tokenization,next((t for t in (text, data, input_text) if t is not None), None)
     if not isinstance(config, GPTConfig): config = GPTConfig.from_dict(config if isinstance(config, dict) else vars(config))
-    _take_lock(self.checkpoint_dir)
+    if _rank() == 0:
+        try: _take_lock(self.checkpoint_dir)
+        except OSError as e: self._report('of the first step', e)
     device,state = resolve_device(device),None
     self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
     if (found := self.latest() or _old_checkpoint(self.checkpoint_dir)) is not None:
@@ -913,18 +942,22 @@ def convert_legacy_checkpoint(
 
 # %% ../nbs/04_checkpoint.ipynb #687d96e2
 @patch
-def _save_later(self:CheckpointManager, name, files, about):
+def _save_later(self:CheckpointManager, name, files, about, model, optimizer):
     "Copy what the next step would change, and let a thread write it."
-    import threading, torch
+    import bisect, threading, torch
+    tensors = model.state_dict(); to_plain(optimizer.state_dict() if hasattr(optimizer, 'state_dict') else optimizer, tensors)
+    live = sorted((s.data_ptr(), s.data_ptr() + s.nbytes()) for s in (t.untyped_storage() for t in tensors.values()))
     for file,parts in files.items():
         for i,part in enumerate(parts):
             if isinstance(part, bytes): continue
+            view = torch.frombuffer(part, dtype=torch.uint8); at = view.data_ptr()
+            before = bisect.bisect(live, (at, math.inf)) - 1
+            if before < 0 or at >= live[before][1]: continue               # already a copy: a turned matrix, or one fetched from a GPU
             kept = self._copies.get((file, i))
-            if kept is None or kept.numel() != len(part): kept = self._copies[file, i] = torch.empty(len(part), dtype=torch.uint8)
-            kept.copy_(torch.frombuffer(part, dtype=torch.uint8))
-            parts[i] = memoryview(kept.numpy())
+            if kept is None or len(kept) != len(view): kept = self._copies[file, i] = torch.empty_like(view)
+            parts[i] = memoryview(kept.copy_(view).numpy())
     def write():
         try: self._write(name, files, about)
-        except OSError as e: self._failed = (name, e)
+        except Exception as e: self._failed = (name, e)
     self._thread = threading.Thread(target=write, name=f'saving {name}')
     self._thread.start()
