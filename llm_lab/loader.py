@@ -141,6 +141,7 @@ def check_folder(
         lost = [t for t,shard in where.items() if shard == f and t not in report.headers.get(f, where)]
         if lost: problem = f'{len(lost)} tensors that the index places here are not in it, {lost[0]} for one'
         report.append(dict(file=f, size=(folder/f).stat().st_size if (folder/f).is_file() else 0, problem=problem))
+    report.headers = {f: head for f,head in report.headers.items() if f in weights}   # an optimizer's state may lie beside them
     touched = [f for f,e in listed.items() if 'mtime_ns' in e and report.ok and (folder/f).stat().st_mtime_ns != e['mtime_ns']]
     if touched:                                              # hashed and found right: note the new time, so that it is not hashed at each load
         for f in touched: listed[f]['mtime_ns'] = (folder/f).stat().st_mtime_ns
