@@ -8,11 +8,11 @@ __all__ = ['CORE_FLOPS', 'FIXED_S', 'TEXT_S', 'TEXT_BYTES', 'MIN_BYTES', 'STEPS'
            'embedded', 'share', 'clean_step', 'splits', 'tokenizer_step', 'text_size', 'model_config', 'tokenizer_of',
            'pack_step', 'train_step', 'finetune_step', 'evaluate_step', 'run_lab', 'step_line', 'quiet', 'write_report',
            'versions', 'machine', 'next_commands', 'command', 'explain', 'main', 'run', 'summary', 'lab', 'clean',
-           'pack', 'train', 'generate', 'inspect_', 'convert', 'finetune', 'eval_', 'download', 'merge', 'compare',
+           'pack', 'train', 'generate', 'inspect_', 'convert', 'eval_', 'compare', 'finetune', 'merge', 'download',
            'verify', 'make_app']
 
 # %% ../nbs/08_cli.ipynb #e62bbb59
-import functools, inspect, json, math, os, platform, shutil, signal, sys, threading, time
+import functools, inspect, json, math, os, platform, shutil, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Annotated, Optional
 class RunSettings:
     "Everything that decides what a run computes."
     input:Optional[str]=None  # a .txt, .jsonl, .csv or .parquet file, or a folder of them; None: the documentation that comes with Python
+    text_field:str='text'  # column or dotted field of .jsonl, .csv and .parquet rows that holds the text
     minutes:float=5.  # size of the whole job: about this long on two laptop cores; the work is fixed by it, not the clock
     seed:int=0        # decides the held-out documents, the first weights and the order of the rows
     vocab_size:int=4096  # entries of the tokenizer, at most
@@ -116,6 +117,8 @@ class Run:
         self.path = Path(root)/self.name
         state = self.path/'run.json'
         fresh = dict(settings=asdict(settings), input=fingerprint(settings.input), attempts=0, steps={})
+        self.is_new = not self.path.exists() or not any(self.path.iterdir())
+        if not self.is_new and not state.exists(): raise ValueError(f'{self.path} is there and is not a run: choose another --name or --root')
         self.state = json.loads(state.read_text(encoding='utf-8')) if state.exists() else fresh
         differ = [f'{k} ({self.state["settings"].get(k)!r} there, {v!r} asked)' for k,v in fresh['settings'].items() if self.state['settings'].get(k) != v]
         if self.state['input'] != fresh['input']: differ.append('the input itself, which has changed since')
@@ -151,16 +154,20 @@ class Meter:
         self._stop.set(); self._watch.join(); self.wall_s = time.perf_counter() - self._start
 
 # %% ../nbs/08_cli.ipynb #0b4e664c
+MIN_BYTES = 10_000  # less text than this leaves no document to hold out and no row to learn from
+
 def save_table(
     run:Run,    # whose data folder
     name:str,   # file name without suffix
     ds,         # datasets.Dataset
 ) -> int:  # bytes of text in it
-    "Keep a dataset as a Parquet file of the run; the number of bytes of its text."
+    "Keep a dataset as a Parquet file of the run, unless it is too little to train on."
     import pyarrow.parquet as pq
+    n_bytes = sum(len(t.encode()) for t in ds['text'])
+    if n_bytes < MIN_BYTES: raise ValueError(f'{n_bytes:,} bytes of text ({name}) is too little to train on: at least {MIN_BYTES:,} are needed (a short story is about 20,000)')
     table = ds.with_format('arrow')[:]
     with whole(run.table(name)) as tmp: pq.write_table(table, tmp)
-    return sum(len(t.encode()) for t in ds['text'])
+    return n_bytes
 
 def load_table(
     run:Run,   # whose data folder
@@ -176,10 +183,8 @@ def read_step(
 ) -> dict:  # its record
     "Read the input, or the embedded corpus, into rows of `text` and `source`."
     from llm_lab.data_cleaning import read_documents
-    ds = read_documents(run.settings.input, progress=run.progress) if run.settings.input else embedded(run)
-    n_bytes = save_table(run, 'raw', ds)
-    if n_bytes < MIN_BYTES: raise ValueError(f'{n_bytes:,} bytes of text is too little to train on: at least {MIN_BYTES:,} are needed (a short story is about 20,000)')
-    return dict(title='Read', out=dict(documents=len(ds), bytes=n_bytes))
+    ds = read_documents(run.settings.input, progress=run.progress, text_field=run.settings.text_field) if run.settings.input else embedded(run)
+    return dict(title='Read', out=dict(documents=len(ds), bytes=save_table(run, 'raw', ds)))
 
 def embedded(
     run:Run,  # the run to work on
@@ -188,7 +193,6 @@ def embedded(
     from llm_lab.data_cleaning import python_docs
     return share(python_docs(run.plan['packages']), run.plan['max_bytes'])
 
-MIN_BYTES = 10_000  # less text than this leaves no document to hold out and no row to learn from
 
 def share(
     ds,             # datasets.Dataset with `text`
@@ -210,7 +214,6 @@ def clean_step(
     ds,ledger = clean_dataset(raw, progress=run.progress)
     n_bytes = save_table(run, 'cleaned', ds)
     ledger.save(run.path/'data')
-    if n_bytes < MIN_BYTES: raise ValueError(f'{n_bytes:,} bytes of text are left after cleaning ({ledger.counts}): at least {MIN_BYTES:,} are needed')
     funnel = [{k: f[k] for k in ('rule', 'dropped', 'left')} for f in ledger.funnel()]
     examples = [d for rule in ledger.counts for d in [d for d in ledger.dropped if d['rule'] == rule][:2]]
     cleaning = dict(read=ledger.read, kept=ledger.kept, dropped=ledger.counts, funnel=funnel,
@@ -245,6 +248,7 @@ def text_size(
     "How much text that is, in bytes and in tokens."
     return sum(len(t.encode()) for t in texts), sum(map(len, tokenizer.encode_batch(texts)))
 
+# %% ../nbs/08_cli.ipynb #ba9c198c
 def model_config(
     run:Run,          # the run to work on
     vocab_size:int,   # of its tokenizer
@@ -347,14 +351,17 @@ def run_lab(
     run.path.mkdir(parents=True, exist_ok=True)
     try: lock = FileLock(run.path/'.lock', timeout=0).acquire()
     except Timeout: raise RuntimeError(f'another process is working on {run.path}: wait for it, or choose another --name') from None
-    with lock, quiet():
-        run.state['attempts'] += 1; run.save()
-        for i,(step,work) in enumerate(STEPS.items(), 1):
-            if not run.done(step):
-                with Meter() as m: record = work(run)
-                run.state['steps'][step] = dict(name=step, wall_s=m.wall_s, peak_bytes=m.peak_bytes, **{'in': {}, **record}); run.save()
-            show(f'{i}/{len(STEPS)+1} {step_line(run.state["steps"][step])}')
-        return write_report(run)
+    try:
+        with lock, quiet():
+            run.state['attempts'] += 1
+            for i,(step,work) in enumerate(STEPS.items(), 1):
+                if not run.done(step):
+                    with Meter() as m: record = work(run)
+                    run.state['steps'][step] = dict(name=step, wall_s=m.wall_s, peak_bytes=m.peak_bytes, **{'in': {}, **record}); run.save()
+                show(f'{i}/{len(STEPS)+1} {step_line(run.state["steps"][step])}')
+            return write_report(run)
+    finally:
+        if run.is_new and not (run.path/'run.json').exists(): shutil.rmtree(run.path, ignore_errors=True)   # nothing came of it: leave nothing
 
 def step_line(
     record:dict,  # of one step
@@ -453,6 +460,7 @@ def main(
     "The `llm-lab` command."
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')   # a terminal that cannot show a character must not end a run
+    warnings.showwarning = lambda message, *where, **more: print(f'llm-lab: note: {message}', file=sys.stderr)
     try: make_app()(args)
     except (OSError, ValueError, RuntimeError, TypeError, ImportError, MemoryError) as e:
         if os.environ.get('LLM_LAB_DEBUG'): raise
@@ -461,6 +469,7 @@ def main(
 # %% ../nbs/08_cli.ipynb #75464eee
 def run(
     input:Optional[str]=None,  # a .txt, .jsonl, .csv or .parquet file, or a folder of them; without it, the documentation that comes with Python
+    text_field:str=RunSettings.text_field,  # column or dotted field of .jsonl, .csv and .parquet rows that holds the text
     name:Optional[str]=None,   # folder under --root; without it, from the input
     root:str='runs',           # folder of all runs
     minutes:float=RunSettings.minutes,     # size of the job: about this long on two laptop cores
@@ -475,7 +484,7 @@ def run(
     progress:bool=True,                    # progress bars
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
-    settings = RunSettings(input, minutes, seed, vocab_size, block_size, n_layer, n_head, n_embd, batch_size, lora_r)
+    settings = RunSettings(input, text_field, minutes, seed, vocab_size, block_size, n_layer, n_head, n_embd, batch_size, lora_r)
     try: report = run_lab(settings, name, root, progress, show=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         print('llm-lab: stopped; the same command goes on from here', file=sys.stderr); sys.exit(130)
@@ -505,14 +514,16 @@ def lab(
     try: sys.exit(subprocess.call([sys.executable, '-m', 'jupyterlab', '--notebook-dir', str(nbs)]))
     except KeyboardInterrupt: pass
 
+# %% ../nbs/08_cli.ipynb #f24e27d5
 def clean(
     input:str,                       # file or folder to read
     output:str='cleaned.parquet',    # Parquet file to write; its ledger goes to a folder beside it
 ):
     "Clean documents; every dropped row is in the ledger with its reason."
     from llm_lab.data_cleaning import clean_dataset, read_documents
-    ds,ledger = clean_dataset(read_documents(input, progress=True), progress=True)
-    with whole(output) as tmp: ds.to_parquet(tmp)
+    with quiet():
+        ds,ledger = clean_dataset(read_documents(input, progress=True), progress=True)
+        with whole(output) as tmp: ds.to_parquet(tmp)
     folder = Path(output).with_suffix('.ledger'); ledger.save(folder)
     for f in ledger.funnel(): print(f'{f["rule"]:32} {f["dropped"]:8,} dropped {f["left"]:8,} left')
     print(f'{ledger.kept:,} of {ledger.read:,} documents kept in {output}; every dropped one is in {folder}')
@@ -540,6 +551,7 @@ def train(
     name:str='checkpoints',     # checkpoint folder to write; training goes on from its newest checkpoint
     max_iters:int=1000,         # training steps in all
     arch:str='qwen3',           # gpt2, llama or qwen3
+    block_size:int=256,         # tokens the model can look back over
     n_layer:int=6,              # transformer blocks
     n_head:int=4,               # attention heads per block
     n_embd:int=256,             # channels per token
@@ -553,15 +565,15 @@ def train(
     from llm_lab.gpt_model import GPT, GPTConfig
     from llm_lab.packing import GPTDataLoader, Tokenizer
     tok = Tokenizer.load(Path(data)/'tokenizer')
-    block_size = json.loads((Path(data)/'meta.json').read_text(encoding='utf-8'))['block_size']
     config = GPTConfig(arch=arch, vocab_size=tok.vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size)
-    manager = CheckpointManager(Path(name).name, root=Path(name).parent)
-    torch.manual_seed(seed)
-    model,state = manager.load() if manager.latest() else (GPT(config, tok), None)
-    optimizer = model.configure_optimizer(learning_rate, muon=True, adam_lr=learning_rate/2, state=state)
-    model.fit(GPTDataLoader.from_folder(config, data, tok, seed=seed), optimizer, max_iters=max_iters, checkpoints=manager, progress=True)
+    with CheckpointManager(Path(name).name, root=Path(name).parent) as manager:
+        torch.manual_seed(seed)
+        model,state = manager.load() if manager.latest() else (GPT(config, tok), None)
+        optimizer = model.configure_optimizer(learning_rate, muon=True, adam_lr=learning_rate/2, state=state)
+        model.fit(GPTDataLoader.from_folder(model.config, data, tok, seed=seed), optimizer, max_iters=max_iters, checkpoints=manager, progress=True)
     print(f'step {model.train_state["step"]:,} of {max_iters:,}: {manager.latest()}')
 
+# %% ../nbs/08_cli.ipynb #60e092a4
 def generate(
     model:str,                    # checkpoint folder, or any transformers folder
     prompt:str,                   # text to go on from
@@ -590,6 +602,29 @@ def convert(
     from llm_lab.checkpoint import convert_legacy_checkpoint
     print(convert_legacy_checkpoint(source, output, tokenizer=tokenizer))
 
+def eval_(
+    model:str,      # checkpoint folder or any transformers folder
+    input:str,      # text to score: a file or folder
+):
+    "Bits per byte and perplexity of a model on text, beside gzip and xz."
+    from llm_lab.checkpoint import load_model
+    from llm_lab.data_cleaning import read_documents
+    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
+    m,texts = load_model(model),list(read_documents(input)['text'])
+    print(json.dumps(dict(bits_per_byte=float(bits_per_byte(m, texts, m.tokenizer)), perplexity=float(perplexity(m, texts, tokenizer=m.tokenizer)), **compression_bits_per_byte(texts)), indent=2))
+
+def compare(
+    models:list[str],   # two or more model folders
+    prompt:str='Once upon a time',  # what each goes on from
+    max_new_tokens:int=60,          # tokens to add, at most
+    seed:int=0,                     # the same for each model
+):
+    "The same prompt to several models, side by side."
+    from llm_lab.checkpoint import load_model
+    from llm_lab.eval import compare_models
+    with quiet(): print(compare_models({m: load_model(m) for m in models}, [prompt], max_new_tokens=max_new_tokens, seed=seed))
+
+# %% ../nbs/08_cli.ipynb #9ba3a501
 def finetune(
     model:str,                # transformers folder or checkpoint to start from
     data:str,                 # .jsonl, .csv or .parquet with columns `prompt` and `completion`
@@ -604,21 +639,25 @@ def finetune(
     from llm_lab.lora import finetune as lora_finetune
     kind = {'.jsonl': 'json', '.json': 'json', '.csv': 'csv', '.parquet': 'parquet'}.get(Path(data).suffix)
     if kind is None or not Path(data).exists(): raise ValueError(f'{data}: expected an existing .jsonl, .csv or .parquet file')
-    pairs = load_dataset(kind, data_files=data, split='train').train_test_split(0.1, seed=seed)
-    r = lora_finetune(model, pairs['train'], pairs['test'], output, r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed, progress=True)
+    with quiet():
+        pairs = load_dataset(kind, data_files=data, split='train').train_test_split(0.1, seed=seed)
+        r = lora_finetune(model, pairs['train'], pairs['test'], output, r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed, progress=True)
     print(f'loss {r["loss_before"]:.3f} → {r["loss_after"]:.3f} on {r["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
 
-def eval_(
-    model:str,      # checkpoint folder or any transformers folder
-    input:str,      # text to score: a file or folder
+def merge(
+    model:str,     # the folder of the base model
+    adapter:str,   # adapter folder in PEFT's format
+    output:str,    # folder for the merged model
 ):
-    "Bits per byte and perplexity of a model on text, beside gzip and xz."
-    from llm_lab.checkpoint import load_model
-    from llm_lab.data_cleaning import read_documents
-    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
-    m,texts = load_model(model),list(read_documents(input)['text'])
-    print(json.dumps(dict(bits_per_byte=float(bits_per_byte(m, texts, m.tokenizer)), perplexity=float(perplexity(m, texts, tokenizer=m.tokenizer)), **compression_bits_per_byte(texts)), indent=2))
+    "Merge a LoRA adapter into its base model and certify that the outputs are the same."
+    from llm_lab.loader import ModelLoader
+    from llm_lab.lora import load_adapter, save_merged
+    with quiet():
+        base,tok = ModelLoader(model, offline=True).load_model_and_tokenizer()
+        report = save_merged(load_adapter(base, adapter), tok, output)
+    print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
 
+# %% ../nbs/08_cli.ipynb #e3b27caa
 def download(
     model:str='',                    # name on the Hub, for instance gpt2
     output:str='',                   # folder to put it in
@@ -631,29 +670,6 @@ def download(
     from llm_lab.loader import download_model_manually
     if not model or not output: raise ValueError('download needs --model NAME and --output FOLDER')
     print(f'complete in {download_model_manually(model, output, verify=verify, dtype=dtype, device=device, revision=revision, progress=True)}')
-
-def merge(
-    model:str,     # the folder of the base model
-    adapter:str,   # adapter folder in PEFT's format
-    output:str,    # folder for the merged model
-):
-    "Merge a LoRA adapter into its base model and certify that the outputs are the same."
-    from llm_lab.loader import ModelLoader
-    from llm_lab.lora import load_adapter, save_merged
-    base,tok = ModelLoader(model, offline=True).load_model_and_tokenizer()
-    report = save_merged(load_adapter(base, adapter), tok, output)
-    print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
-
-def compare(
-    models:list[str],   # two or more model folders
-    prompt:str='Once upon a time',  # what each goes on from
-    max_new_tokens:int=60,          # tokens to add, at most
-    seed:int=0,                     # the same for each model
-):
-    "The same prompt to several models, side by side."
-    from llm_lab.checkpoint import load_model
-    from llm_lab.eval import compare_models
-    print(compare_models({m: load_model(m) for m in models}, [prompt], max_new_tokens=max_new_tokens, seed=seed))
 
 def verify(
     folder:str,  # a model folder or checkpoint
