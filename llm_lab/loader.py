@@ -36,6 +36,8 @@ def safetensors_header(
     return {k: (t['dtype'], t['shape'], *(8 + n + i for i in t['data_offsets'])) for k,t in head.items()}
 
 # %% ../nbs/00_loader.ipynb #d0dacdfe
+log = logging.getLogger(__name__)
+
 class ModelFilesError(OSError):
     "A model that cannot be loaded or fetched; the message names the file and the remedy."
 
@@ -347,19 +349,27 @@ def _download(url, path:Path, size, headers, bar, tries=5):
 # %% ../nbs/00_loader.ipynb #0ab6e05f
 def _partial(folder:Path) -> Path: return folder.with_name(folder.name + '.partial')
 
+def _set_aside(path:Path, repair:bool):
+    "Weights that a repair is about to replace may be somebody's training, saved over the original: keep them."
+    if not repair or not _weight_file.fullmatch(path.name) or not path.is_file(): return
+    if path.suffix == '.safetensors':
+        try: safetensors_header(path)
+        except ValueError: return
+    log.warning('%s is not what the manifest says: fetched again; the other one is kept as %s.replaced', path, path.name)
+    os.replace(path, path.with_name(path.name + '.replaced'))
+
 def _commit(folder:Path):
     "Give fetched files their final names, the manifest last; called again after a crash it goes on where it stopped."
-    partial = _partial(folder)
-    new = read_manifest(partial)['files']
+    partial,old = _partial(folder),read_manifest(folder) or {'files': {}}
+    coming = read_manifest(partial); new = coming['files']
     if not folder.exists() and all((partial/f).is_file() for f in new):
         for p in partial.iterdir():
             if p.name not in new and p.name != 'manifest.json': p.unlink()      # left over from another revision
         return os.replace(partial, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    old = (read_manifest(folder) or {'files': {}})['files']
     for f in new:
-        if (partial/f).is_file(): os.replace(partial/f, folder/f)
-    for f in old.keys() - new.keys(): (folder/f).unlink(missing_ok=True)        # fetched once, gone from this revision
+        if (partial/f).is_file(): _set_aside(folder/f, old.get('revision') == coming.get('revision')); os.replace(partial/f, folder/f)
+    for f in old['files'].keys() - new.keys(): (folder/f).unlink(missing_ok=True)        # fetched once, gone from this revision
     os.replace(partial/'manifest.json', folder/'manifest.json')
     shutil.rmtree(partial, ignore_errors=True)
 
@@ -531,10 +541,10 @@ def _ensure_cached(name, revision=None, token=None, progress=None, endpoint=None
     class Bar(tqdm):
         def __init__(self, *args, **kw): super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
     url = _hub_url(endpoint)
-    kw = dict(endpoint=url, token=token, cache_dir=_cache_dir(), tqdm_class=Bar)
+    kw = dict(endpoint=url, token=token, cache_dir=_cache_dir())
     info = _ask_hub(name, revision, token, url)
     wanted = wanted_files([s.rfilename for s in info.siblings])
-    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted, **kw), name, revision, url))
+    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted, tqdm_class=Bar, **kw), name, revision, url))
     for f in check_folder(folder).bad: _persist(lambda: hf_hub_download(name, f, revision=info.sha, force_download=True, **kw), name, revision, url)
     return folder
 
@@ -648,8 +658,6 @@ def _model_class(config):
     return {c.__name__: c for c in found}.get((config.architectures or [''])[0], found[0])
 
 # %% ../nbs/00_loader.ipynb #a0dbf2a6
-log = logging.getLogger(__name__)
-
 def _check_code(config:dict, name, trust:bool):
     "Python code that comes with a model needs a yes."
     from transformers import CONFIG_MAPPING
@@ -687,11 +695,14 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
     cls = _model_class(config) if headers and one_device else None
     with _making_a_model():
-        if cls is None: model,info = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=trust, weights_only=True, **kw)
-        else:
+        if cls is not None:
             made = GenerationConfig.from_pretrained(folder, local_files_only=True) if (folder/'generation_config.json').is_file() else None
-            with _tensors(folder, headers, progress) as tensors: model,info = cls.from_pretrained(None, config=config, state_dict=tensors, generation_config=made, **kw)
-            model.config.name_or_path = model.name_or_path = str(folder)
+            try:
+                with _tensors(folder, headers, progress) as tensors: model,info = cls.from_pretrained(None, config=config, state_dict=tensors, generation_config=made, **kw)
+                model.config.name_or_path = model.name_or_path = str(folder)
+            except (AttributeError, TypeError) as e:             # another release of transformers may ask a tensor for something else
+                log.warning('transformers reads %s by itself, with more memory and without our bar (%s)', folder, e); cls = None
+        if cls is None: model,info = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=trust, weights_only=True, **kw)
     if lost := sorted(info['missing_keys']): raise ModelFilesError(f'{folder} lacks {len(lost)} weights that {type(model).__name__} needs, {lost[0]} for one: it holds another kind of model, or was saved by another program')
     return model
 
