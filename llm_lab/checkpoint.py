@@ -19,7 +19,7 @@ _st_dtypes = dict(float64='F64', float32='F32', float16='F16', bfloat16='BF16', 
                   uint16='U16', uint32='U32', uint64='U64', complex64='C64', float8_e4m3fn='F8_E4M3', float8_e5m2='F8_E5M2')
 
 def tensor_bytes(
-    tensor,         # a torch tensor of any shape, on any device
+    tensor:'torch.Tensor',         # a torch tensor of any shape, on any device
 ) -> memoryview:    # its numbers in memory order; shared with the tensor where it lies flat on the CPU
     "A tensor's bytes, without copying them if that can be helped."
     import torch
@@ -43,7 +43,7 @@ def lay_out_tensors(
 
 # %% ../nbs/04_checkpoint.ipynb #ce4ff96d
 def to_plain(
-    x,             # nested dicts, lists, tuples, numbers, text, bytes, tensors and arrays
+    x:object,             # nested dicts, lists, tuples, numbers, text, bytes, tensors and arrays
     tensors:dict,  # grows: every tensor met, under the path it was found at
     at:str='',     # the path so far
 ):                 # the same as JSON has words for
@@ -66,7 +66,7 @@ def to_plain(
     raise TypeError(f'{at} is of type {kind}, which a checkpoint has no form for: save plain numbers, text, lists, dicts or tensors')
 
 def from_plain(
-    x,             # what `to_plain` returned
+    x:object,             # what `to_plain` returned
     tensors:dict,  # the tensors it collected
 ):                 # the nested state again
     "Put JSON and tensors together again."
@@ -185,7 +185,7 @@ def _special_ids(tokenizer) -> dict:
     return {f'{k}_token_id': getattr(tokenizer, f'{k}_id', None) for k in ('bos', 'eos', 'pad')} if tokenizer is not None else {}
 
 def config_json(
-    model,    # a GPT
+    model:'GPT',    # a GPT
 ) -> dict:    # transformers' fields, ours, and those a newer version left on the model
     "The `config.json` of a model, for both readers."
     from llm_lab import __version__
@@ -197,7 +197,7 @@ def config_json(
     return {**getattr(model, 'unknown_fields', {}), **ours, **theirs, 'llm_lab': dict(version=__version__, transformers=sorted(set(theirs) - set(ours)))}
 
 def tokenizer_files(
-    tokenizer,  # a Tokenizer, or None
+    tokenizer:'Tokenizer|None',  # what the model reads with
 ) -> dict:      # file name -> bytes
     "The files a tokenizer saves."
     if tokenizer is None: return {}
@@ -210,8 +210,8 @@ def tokenizer_files(
 def _json_bytes(x) -> bytes: return json.dumps(x, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 def checkpoint_files(
-    model,           # a GPT; its `train_state`, if any, is saved too
-    optimizer=None,  # a torch optimizer, or its state_dict; None: this checkpoint starts a new optimizer
+    model:'GPT',           # a GPT; its `train_state`, if any, is saved too
+    optimizer:'torch.optim.Optimizer|dict|None'=None,  # a torch optimizer, or its state_dict; None: this checkpoint starts a new optimizer
     run:dict|None=None,  # what the run was started with, to compare a later start with
 ) -> dict:           # file name -> list of byte strings, ready for `write_folder`
     "Everything a run needs, as files."
@@ -309,7 +309,7 @@ def read_model(
     path:Path,               # a checkpoint of ours, or of another time or project
     verify:bool=False,       # compare the sha256 of every file, where a manifest has them
     changes:dict|None=None,  # config fields to replace
-    tokenizer=None,          # where the checkpoint does not bring it
+    tokenizer:'Tokenizer|str|Path|None'=None,          # where the checkpoint does not bring it
 ) -> tuple:                  # (model, optimizer state or None)
     "A model from anything we can read."
     path = Path(path)
@@ -460,8 +460,8 @@ def _clean_up(folder:Path):
 
 @patch
 def save(self:CheckpointManager,
-    model,                # a GPT; its `train_state` is saved with it
-    optimizer=None,       # the optimizer that trains it
+    model:'GPT',                # a GPT; its `train_state` is saved with it
+    optimizer:'torch.optim.Optimizer|dict|None'=None,       # the optimizer that trains it
     name:str|None=None,   # the folder's name; None: `step-` and the step; 'final' also ends the run's claim on the name
 ) -> Path|None:           # the checkpoint's folder; None: it failed and `on_error` is 'warn'
     "Save everything a run needs to go on as a complete folder."
@@ -525,7 +525,7 @@ def _let_go(self:CheckpointManager):
 # %% ../nbs/04_checkpoint.ipynb #3dafb00c
 @patch
 def load(self:CheckpointManager,
-    path=None,           # a folder, the name of one of the run's checkpoints, or a step; None: the newest complete one
+    path:str|Path|None=None,           # a folder, the name of one of the run's checkpoints, or a step; None: the newest complete one
     verify:bool=False,   # also compare the sha256 of every file
 ) -> tuple:              # (model with its `train_state`, optimizer state or None)
     "A model and its optimizer's state, ready for `fit` to go on."
@@ -545,8 +545,8 @@ def _find(self:CheckpointManager, which=None) -> Path:
 
 # %% ../nbs/04_checkpoint.ipynb #583bb938
 def find_model(
-    name,                # a run's name, a folder or a file
-    root='checkpoints',  # where runs are kept
+    name:str|Path,                # a run's name, a folder or a file
+    root:str|Path='checkpoints',  # where runs are kept
 ) -> Path:               # the file or folder that holds the model
     "What a name stands for: the newest complete checkpoint, or whatever else is there."
     for path in (Path(root)/name, Path(name)):
@@ -559,13 +559,13 @@ def find_model(
     raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}')
 
 def load_model(
-    name,                # a run's name, or a folder or file that holds a model
-    root='checkpoints',  # where runs are kept
-    device=None,         # None: the best one here
-    dtype=None,          # of the weights; None: as they were saved
+    name:str|Path,                # a run's name, or a folder or file that holds a model
+    root:str|Path='checkpoints',  # where runs are kept
+    device:str|None=None,         # None: the best one here
+    dtype:'torch.dtype|str|None'=None,          # of the weights; None: as they were saved
     verify:bool=False,   # also compare the sha256 of every file
-    base_dir=None,       # another name of `root`
-    load_dtype=None,     # another name of `dtype`
+    base_dir:str|Path|None=None,       # another name of `root`
+    load_dtype:'torch.dtype|str|None'=None,     # another name of `dtype`
 ) -> 'GPT':              # in evaluation mode
     "A model, ready to write."
     from llm_lab.loader import resolve_device, resolve_dtype
@@ -574,9 +574,9 @@ def load_model(
     return model.to(device=device, dtype=resolve_dtype(dtype, device) if dtype is not None else None).eval()
 
 def get_model_info(
-    name,                # a run's name, or a folder
-    root='checkpoints',  # where runs are kept
-    base_dir=None,       # another name of `root`
+    name:str|Path,                # a run's name, or a folder
+    root:str|Path='checkpoints',  # where runs are kept
+    base_dir:str|Path|None=None,       # another name of `root`
 ) -> dict:               # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
     "What a checkpoint holds, without loading its weights."
     folder = find_model(name, base_dir or root)
@@ -626,15 +626,15 @@ def _check_fits(where, model, config, kind, text):
 
 @patch
 def initialize_for_training(self:CheckpointManager,
-    config,                     # a GPTConfig; where it leaves vocab_size out, the tokenizer gives it
-    tokenizer_kind=None,        # 'byte', 'char', 'bpe', 'gpt2' … or a Tokenizer; None: 'byte'
-    text=None,                  # what a char or bpe tokenizer is made from: a string, strings, or a dataset
-    learning_rate=None,         # of the optimizer
-    init_from_model=None,       # a name or folder whose weights and tokenizer a new run starts from
-    data=None,                  # another name of `text`
-    tokenization=None,          # another name of `tokenizer_kind`
-    input_text=None,            # another name of `text`
-    device=None,                # where the model is put; None: the best device here
+    config:'GPTConfig',                     # a GPTConfig; where it leaves vocab_size out, the tokenizer gives it
+    tokenizer_kind:'str|Tokenizer|None'=None,        # 'byte', 'char', 'bpe', 'gpt2' … or a Tokenizer; None: 'byte'
+    text:'str|list|Dataset|None'=None,                  # what a char or bpe tokenizer is made from: a string, strings, or a dataset
+    learning_rate:float|None=None,         # of the optimizer
+    init_from_model:str|Path|None=None,       # a name or folder whose weights and tokenizer a new run starts from
+    data:'str|list|Dataset|None'=None,                  # another name of `text`
+    tokenization:str|None=None,          # another name of `tokenizer_kind`
+    input_text:'str|list|Dataset|None'=None,            # another name of `text`
+    device:str|None=None,                # where the model is put; None: the best device here
     **optimizer_settings,       # passed to `configure_optimizer`
 ) -> tuple:                     # (model, optimizer, step to start at)
     "Go on with this run if it has a checkpoint; else start it, from another model's weights if one is named."
@@ -670,11 +670,11 @@ def initialize_for_training(self:CheckpointManager,
 # %% ../nbs/04_checkpoint.ipynb #5c2d159d
 @patch(cls_method=True)
 def load_for_inference(cls:CheckpointManager,
-    name,                   # the run's name
-    checkpoint='latest',    # 'final', 'final.pt', 'latest', a step, or the name of one of the run's checkpoints
-    root='checkpoints',     # where runs are kept
-    base_dir=None,          # another name of `root`
-    legacy_filename=None,   # another name of `checkpoint`
+    name:str|Path,                   # the run's name
+    checkpoint:str|int='latest',    # 'final', 'final.pt', 'latest', a step, or the name of one of the run's checkpoints
+    root:str|Path='checkpoints',     # where runs are kept
+    base_dir:str|Path|None=None,          # another name of `root`
+    legacy_filename:str|None=None,   # another name of `checkpoint`
     **kwargs,               # passed to `load_model`: device, dtype, verify
 ) -> 'GPT':                 # in evaluation mode
     "A model of a run, ready to write."
@@ -698,10 +698,10 @@ def load_pt(
 
 # %% ../nbs/04_checkpoint.ipynb #f4cac3fe
 def fold_head_bias(
-    head,    # (V, C) output matrix W
-    bias,    # (V,) its bias b
-    gamma,   # (C,) scale of the LayerNorm before it
-    beta,    # (C,) shift of that LayerNorm
+    head:'torch.Tensor',    # (V, C) output matrix W
+    bias:'torch.Tensor',    # (V,) its bias b
+    gamma:'torch.Tensor',   # (C,) scale of the LayerNorm before it
+    beta:'torch.Tensor',    # (C,) shift of that LayerNorm
 ) -> tuple:  # matrix, scale and shift that give the same logits without a bias
     "Move an output layer's bias into the direction that LayerNorm leaves empty."
     import torch
@@ -845,7 +845,7 @@ def _word_tokenizer(words:list):
     return tok
 
 def old_tokenizer(
-    source,              # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
+    source:'Tokenizer|dict|str|Path|None',              # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
     vocab_size:int=0,    # the model's, to compare with
 ):                       # a Tokenizer, or None
     "The tokenizer of an old checkpoint."
@@ -887,7 +887,7 @@ def _build(fields:dict, weights:dict, tokenizer, changes=None, step=None, eval_l
 
 def read_old(
     path:Path,       # a file or folder of another time or project
-    tokenizer=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
+    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
     changes:dict|None=None,  # config fields to replace
 ):                   # a GPT
     "A model from a checkpoint that is not ours."
@@ -930,9 +930,9 @@ def _read_transformers(folder:Path, tokenizer, changes):
 
 # %% ../nbs/04_checkpoint.ipynb #319ba839
 def convert_legacy_checkpoint(
-    path,            # a checkpoint of another time or project: a file or folder
-    out,             # the folder to write
-    tokenizer=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
+    path:str|Path,   # a checkpoint of another time or project: a file or folder
+    out:str|Path,             # the folder to write
+    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
 ) -> Path:           # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere."
     model,_ = read_model(find_model(path), tokenizer=tokenizer)
