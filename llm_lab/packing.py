@@ -102,10 +102,11 @@ class CharCodec:
         text:str,      # any text
     ) -> np.ndarray:   # int32 ids
         "One id per character."
-        _utf8(text)
-        ids = self.table.take(np.frombuffer(text.encode('utf-32-le'), np.uint32), mode='clip')
+        try: codes = np.frombuffer(text.encode('utf-32-le'), np.uint32)
+        except (UnicodeEncodeError, AttributeError): _utf8(text); raise
+        ids = self.table[np.minimum(codes, len(self.table)-1)]
+        if ids.min(initial=0) >= 0: return ids
         bad = ids < 0
-        if not bad.any(): return ids
         if self.unknown == 'skip': return ids[~bad]
         if self.unknown == 'byte':
             spell = lambda c,i: [i] if i >= 0 else [len(self.chars)+b for b in c.encode()]
@@ -245,7 +246,8 @@ class BPECodec:
         import tiktoken
         self.ranks,self.pattern,self.n_tokens = ranks,pattern,max(ranks.values())+1
         self.tokens = {i: t for t,i in ranks.items()}
-        self.tiktoken = tiktoken.Encoding('llm_lab', pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+        never = {'<|endoftext|>': self.n_tokens}  # never allowed in a text; with no special token at all tiktoken searches for nothing, slowly
+        self.tiktoken = tiktoken.Encoding('llm_lab', pat_str=pattern, mergeable_ranks=ranks, special_tokens=never)
     def encode(self,
         text:str,      # any text
     ) -> np.ndarray:   # int32 ids
@@ -285,7 +287,7 @@ class HFCodec:
         return type(self.tok).from_str(self.tok.to_str())
 
 # %% ../nbs/02_packing.ipynb #d5720c84
-_cl100k = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_cl100k = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]|\s+(?!\S)|\s+"
 _o200k_word = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]%s[\p{Ll}\p{Lm}\p{Lo}\p{M}]%s(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
 _o200k = _o200k_word % ('*', '+') + _o200k_word % ('+', '*') + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _known = {  # name: (pattern, special tokens, files under https://openaipublic.blob.core.windows.net)
@@ -992,6 +994,7 @@ def _plan_windows(offsets, width, strategy, window=2**18):
 def _plan_shard(shard, width, strategy, path=None):
     "The rows of a shard; with a path they are kept in files beside it, and found again."
     files = [Path(f'{path}.{strategy}-{width}.{name}') for name in ('pieces', 'rows')]
+    if path and not files[1].is_file() and not os.access(Path(path).parent, os.W_OK): path = None  # a folder that we may only read
     if path and not all(f.is_file() for f in files):
         temporary = [f.with_name(f'{f.name}.{os.getpid()}') for f in files]
         n = 0
