@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['INK', 'DASHES', 'ROUGE_TYPES', 'Score', 'inked', 'new_figure', 'figure_png', 'save_figure', 'html_table', 'logits_of',
            'encode_with', 'check_texts', 'as_ids', 'plan_windows', 'device_of', 'context_of', 'evaluating',
-           'split_head', 'score_rows', 'progress_bar', 'score_windows', 'TokenLosses', 'token_losses', 'ratio_se',
-           'perplexity', 'bits_per_byte', 'compression_bits_per_byte', 'ngram_bits_per_byte', 'Html', 'token_pieces',
-           'plot_token_losses', 'attention_of', 'plot_attention', 'check_values', 'resampled_means', 'bootstrap',
-           'paired_bootstrap', 'read_mmlu', 'mmlu_prompt', 'continuation_logprobs', 'multiple_choice', 'Stems',
-           'word_masks', 'lcs_len', 'lcs_places', 'lsum_hits', 'ngram_hits', 'rouge_pair', 'check_pairs',
-           'rouge_per_example', 'compute_rouge_scores', 'compute_translation_scores', 'compute_classification_scores',
-           'plot_confusion', 'plain_answer', 'compute_answer_scores', 'writer_of', 'hf_write', 'Comparison', 'quality',
-           'compare_models', 'PeakMemory', 'forward_flops', 'matmul_flops', 'Benchmark', 'batch_writer',
-           'benchmark_model', 'read_history', 'curve', 'smoothed', 'several_runs', 'eval_keys', 'plot_training_curves',
-           'short_count', 'short_bytes', 'short_time', 'plot_bits_per_byte', 'plot_funnel', 'plot_strips',
-           'plot_before_after', 'plot_steps', 'themed_svg', 'read_report', 'report', 'write_model_card',
-           'write_lm_eval_task', 'lm_eval_scores']
+           'split_head', 'fast_products', 'onednn_linear', 'score_rows', 'progress_bar', 'score_windows', 'TokenLosses',
+           'token_losses', 'ratio_se', 'perplexity', 'bits_per_byte', 'compression_bits_per_byte',
+           'ngram_bits_per_byte', 'Html', 'token_pieces', 'plot_token_losses', 'attention_of', 'plot_attention',
+           'check_values', 'resampled_means', 'bootstrap', 'paired_bootstrap', 'read_mmlu', 'mmlu_prompt',
+           'continuation_logprobs', 'multiple_choice', 'Stems', 'word_masks', 'lcs_len', 'lcs_places', 'lsum_hits',
+           'ngram_hits', 'rouge_pair', 'check_pairs', 'rouge_per_example', 'compute_rouge_scores',
+           'compute_translation_scores', 'compute_classification_scores', 'plot_confusion', 'plain_answer',
+           'compute_answer_scores', 'writer_of', 'hf_write', 'Comparison', 'quality', 'compare_models', 'PeakMemory',
+           'forward_flops', 'matmul_flops', 'Benchmark', 'batch_writer', 'benchmark_model', 'read_history', 'curve',
+           'smoothed', 'several_runs', 'eval_keys', 'plot_training_curves', 'short_count', 'short_bytes', 'short_time',
+           'plot_bits_per_byte', 'plot_funnel', 'plot_strips', 'plot_before_after', 'plot_steps', 'themed_svg',
+           'read_report', 'report', 'write_model_card', 'write_lm_eval_task', 'lm_eval_scores']
 
 # %% ../nbs/06_eval.ipynb #9b620900
 import html, json, math, re
@@ -58,12 +58,12 @@ def inked(
     return inner
 
 def new_figure(
-    rows:int=1,     # panels below one another
-    cols:int=1,     # panels beside one another
+    rows:int=1,       # panels below one another
+    cols:int=1,       # panels beside one another
     width:float=7.5,  # inches
     height:float=3.,  # inches in all
-    **kw,       # for `subplots`, such as `width_ratios`
-):              # (figure, array of axes)
+    **kw,             # for `subplots`, such as `width_ratios`
+):                    # (figure, array of axes)
     "A figure that a notebook shows as a picture when it is the value of a cell."
     from matplotlib.figure import Figure
     fig = Figure(figsize=(width, height), layout='constrained', dpi=90)
@@ -71,8 +71,8 @@ def new_figure(
     return fig, fig.subplots(rows, cols, squeeze=False, **kw)
 
 def figure_png(
-    fig,      # a matplotlib figure
-) -> bytes:   # a PNG file
+    fig,     # a matplotlib figure
+) -> bytes:  # a PNG file
     "A figure as a picture, the same bytes for the same figure."
     import io
     f = io.BytesIO(); fig.savefig(f, format='png', metadata={'Software': None, 'Description': fig.get_label()})
@@ -80,10 +80,10 @@ def figure_png(
 
 # %% ../nbs/06_eval.ipynb #14204747
 def save_figure(
-    fig,        # a matplotlib figure
+    fig,                      # a matplotlib figure
     save_path:str|Path|None,  # .png, .svg, .pdf …; its folder is made
-    alt:str,        # words that replace the picture; kept as the figure's label and in the file
-):              # the figure
+    alt:str,                  # words that replace the picture; kept as the figure's label and in the file
+):                            # the figure
     "Give a figure its words and, if asked, a file."
     import matplotlib as mpl
     fig.set_label(alt)
@@ -95,10 +95,10 @@ def save_figure(
 
 # %% ../nbs/06_eval.ipynb #8ad218a3
 def html_table(
-    rows:list,          # list of dicts
+    rows:list,               # list of dicts
     columns:dict|None=None,  # {key: heading}; None: the keys of the first row
-    limit:int=300,     # characters of a text shown
-) -> str:          # `<table>`, numbers to the right, every text escaped
+    limit:int=300,           # characters of a text shown
+) -> str:                    # `<table>`, numbers to the right, every text escaped
     "Rows as an HTML table."
     columns = columns or {k: k.replace('_', ' ') for k in rows[0]}
     numeric = {k: all(isinstance(r.get(k), (int, float, type(None))) for r in rows) for k in columns}
@@ -134,10 +134,10 @@ def encode_with(
     return tokenizer.encode if hasattr(tokenizer, 'encode') else tokenizer
 
 def check_texts(
-    texts:list,          # what should be a list of texts
+    texts:list,         # what should be a list of texts
     what:str='text',    # what to call one of them in an error
     empty:str='error',  # 'error': an empty text is an error; 'zero': it is let through
-) -> list:          # the same texts
+) -> list:              # the same texts
     "Texts, each a str that says something; else an error that names the first offender."
     if isinstance(texts, str): raise TypeError(f'{what}s arrived as one str, expected a list of str: wrap it, [{what}]')
     texts = list(texts)
@@ -148,7 +148,7 @@ def check_texts(
     return texts
 
 def as_ids(
-    docs:list,            # texts, or lists of token ids
+    docs:list,       # texts, or lists of token ids
     tokenizer=None,  # needed where docs are texts
 ) -> list:           # one int64 array per document
     "Documents as arrays of token ids."
@@ -229,12 +229,33 @@ def split_head(
     except (TypeError, AttributeError, NotImplementedError): return None
     return (body, head) if same else None
 
+class fast_products:
+    "Within it the linear layers of a float32 model on the CPU use oneDNN, where the processor has AVX-512: on some twice as fast, equal but for rounding."
+    def __init__(self,
+        model,  # any callable; only torch modules have layers
+    ): self.model,self.changed = model,[]
+    def __enter__(self):
+        import torch
+        if torch.backends.cpu.get_cpu_capability() != 'AVX512' or not torch.backends.mkldnn.is_available(): return
+        for m in self.model.modules() if hasattr(self.model, 'modules') else ():
+            flipped = type(m).__name__ == 'Conv1D' and hasattr(m, 'nf')                 # GPT-2's layer in transformers keeps (in, out)
+            if (type(m) is torch.nn.Linear or flipped) and m.weight.dtype == torch.float32 and m.weight.device.type == 'cpu' and 'forward' not in m.__dict__:
+                m.forward = partial(onednn_linear, m.forward, m.weight.t() if flipped else m.weight, m.bias); self.changed.append(m)
+    def __exit__(self, *exc):
+        for m in self.changed: del m.forward
+
+def onednn_linear(plain, weight, bias, x):
+    "x @ weight.T + bias by oneDNN; by the layer's own way where x is small or of another type."
+    import torch
+    if x.dtype != torch.float32 or x.numel() < 64*x.shape[-1]: return plain(x)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'none', [], '')
+
 def score_rows(
-    out,              # (B, T, V) logits, or with `head` (B, T, C) hidden states
-    y,                # (B, T) ids to predict at each place; -1: nothing
-    head=None,        # hidden states (N, C) -> logits (N, V)
-    slice_size:int=2**23, # logits held at a time
-):                    # (losses in nats of the places that predict something, row by row; V)
+    out,                   # (B, T, V) logits, or with `head` (B, T, C) hidden states
+    y,                     # (B, T) ids to predict at each place; -1: nothing
+    head=None,             # hidden states (N, C) -> logits (N, V)
+    slice_size:int=2**24,  # logits held at a time
+):                         # (losses in nats of the places that predict something, row by row; V)
     "The loss of every target, with no more logits in memory than needed."
     import torch.nn.functional as F
     keep = y >= 0
@@ -246,22 +267,23 @@ def score_rows(
     return np.concatenate([p.cpu().double().numpy() for p in parts]), V
 
 def progress_bar(
-    items:list,          # what to go through
-    desc,           # what is being done
+    items:list,               # what to go through
+    desc,                     # what is being done
     progress:bool|None=None,  # None: only on a terminal; True: always; False: never
-):                  # the items, counted aloud
+):                            # the items, counted aloud
     "A tqdm bar that stays quiet in logs and in notebooks."
+    import sys
     from tqdm.auto import tqdm
-    return tqdm(items, desc=desc, disable=None if progress is None else not progress)
+    return tqdm(items, desc=desc, file=sys.stderr, disable=not (sys.stderr.isatty() if progress is None else progress))
 
 # %% ../nbs/06_eval.ipynb #54828b0f
 def score_windows(
-    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    windows:list,               # (ids to read, ids to predict after each of them; -1: not scored), as arrays
+    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    windows:list,              # (ids to read, ids to predict after each of them; -1: not scored), as arrays
     batch_size:int=8,          # windows per call
     padding_side:str='right',  # 'left' also sends attention_mask and position_ids
-    progress:bool|None=None,         # bar: None on a terminal only
-):                         # (losses of the scored tokens of each window, V)
+    progress:bool|None=None,   # bar: None on a terminal only
+):                             # (losses of the scored tokens of each window, V)
     "Run windows through a model, longest first, and collect what its next tokens cost."
     import torch
     if padding_side not in ('right', 'left'): raise ValueError(f"padding_side {padding_side!r}: 'right' or 'left'")
@@ -269,7 +291,9 @@ def score_windows(
     order = sorted(range(len(windows)), key=lambda i: -len(windows[i][0]))
     losses,V,device = [None]*len(windows),None,device_of(model)
     with evaluating(model):
-        body,head = split_head(model, torch.as_tensor(windows[order[0]][0][None, :8], device=device)) or (lambda ids, **kw: logits_of(model(ids, **kw)), None)
+        parts = split_head(model, torch.as_tensor(windows[order[0]][0][None, :8], device=device))
+    body,head = parts or ((lambda ids, **kw: logits_of(model(ids, **kw))), None)
+    with evaluating(model), fast_products(model):
         for i in progress_bar(range(0, len(order), batch_size), 'scoring', progress):
             batch = [windows[k] for k in order[i:i+batch_size]]; T = len(batch[0][0])
             x,y,mask = (np.full((len(batch), T), v) for v in (0, -1, 0))
@@ -291,16 +315,16 @@ class TokenLosses(list):
         super().__init__(losses); self.__dict__.update(details)
 
 def token_losses(
-    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    docs:list,                  # texts, or lists of token ids
-    tokenizer=None,        # needed where docs are texts; None: the model's own, if it has one
-    block_size:int|None=None,       # tokens in a window; None: what the model can read, else the longest document
-    stride:int|None=None,           # tokens a window moves on; None: block_size - 1, every token scored once
+    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    docs:list,                 # texts, or lists of token ids
+    tokenizer=None,            # needed where docs are texts; None: the model's own, if it has one
+    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
+    stride:int|None=None,      # tokens a window moves on; None: block_size - 1, every token scored once
     batch_size:int=8,          # windows per call
-    bos_id:int|None=None,           # put before each document, so that its first token is scored too
+    bos_id:int|None=None,      # put before each document, so that its first token is scored too
     padding_side:str='right',  # 'left' also sends attention_mask and position_ids
-    progress:bool|None=None,         # bar: None on a terminal only
-) -> TokenLosses:          # losses in the order of `docs`
+    progress:bool|None=None,   # bar: None on a terminal only
+) -> TokenLosses:              # losses in the order of `docs`
     "The loss of every token of every document."
     ids = as_ids(docs, tokenizer or getattr(model, 'tokenizer', None))
     lead = int(bos_id is not None)
@@ -328,7 +352,7 @@ def token_losses(
 def ratio_se(
     sums:list,    # what is averaged, summed per group
     counts:list,  # over how many, per group
-):           # standard error of sum(sums)/sum(counts), None with fewer than two groups
+):                # standard error of sum(sums)/sum(counts), None with fewer than two groups
     "Standard error of a mean whose values come in groups."
     sums,counts = np.asarray(sums, float),np.asarray(counts, float)
     if len(sums) < 2: return None
@@ -336,16 +360,16 @@ def ratio_se(
     return math.sqrt(len(sums)/(len(sums) - 1)*(off**2).sum())/counts.sum()
 
 def perplexity(
-    model,                 # ids (B, T) -> logits (B, T, V), `(logits, loss)` or an object with `.logits`
-    docs:list,                  # texts (with a tokenizer), or lists of token ids
-    tokenizer=None,        # None: the model's own, if it has one
+    model,                     # ids (B, T) -> logits (B, T, V), `(logits, loss)` or an object with `.logits`
+    docs:list,                 # texts (with a tokenizer), or lists of token ids
+    tokenizer=None,            # None: the model's own, if it has one
     batch_size:int=8,          # windows per call; changes the time, not the score
-    stride:int|None=None,           # tokens a window moves on; None: block_size - 1
-    block_size:int|None=None,       # tokens in a window; None: what the model can read, else the longest document
-    bos_id:int|None=None,           # put before each document, so that its first token is scored too
+    stride:int|None=None,      # tokens a window moves on; None: block_size - 1
+    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
+    bos_id:int|None=None,      # put before each document, so that its first token is scored too
     padding_side:str='right',  # 'left' also sends attention_mask and position_ids
-    progress:bool|None=None,         # bar: None on a terminal only
-) -> Score:                # `.loss` `.se` `.loss_se` `.n_tokens` `.n_skipped` `.docs` `.block_size` `.stride`
+    progress:bool|None=None,   # bar: None on a terminal only
+) -> Score:                    # `.loss` `.se` `.loss_se` `.n_tokens` `.n_skipped` `.docs` `.block_size` `.stride`
     "How many equally likely tokens the model seems to choose from, over all documents."
     losses = token_losses(model, docs, tokenizer, block_size, stride, batch_size, bos_id, padding_side, progress)
     sums,counts = [np.nansum(l) for l in losses],[int(np.isfinite(l).sum()) for l in losses]
@@ -356,15 +380,15 @@ def perplexity(
 
 # %% ../nbs/06_eval.ipynb #9d699703
 def bits_per_byte(
-    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    texts:list,                 # whole documents
-    tokenizer=None,        # None: the model's own, if it has one
-    block_size:int|None=None,       # tokens in a window; None: what the model can read, else the longest document
+    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    texts:list,                # whole documents
+    tokenizer=None,            # None: the model's own, if it has one
+    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
     batch_size:int=8,          # windows per call
-    stride:int|None=None,           # tokens a window moves on; None: block_size - 1
-    bos_id:int|None=None,           # predicts each document's first token; None: that token is charged log2(V) bits
-    progress:bool|None=None,         # bar: None on a terminal only
-) -> Score:                # `.se` `.n_bytes` `.n_tokens` `.loss` `.docs` `.block_size` `.stride`
+    stride:int|None=None,      # tokens a window moves on; None: block_size - 1
+    bos_id:int|None=None,      # predicts each document's first token; None: that token is charged log2(V) bits
+    progress:bool|None=None,   # bar: None on a terminal only
+) -> Score:                    # `.se` `.n_bytes` `.n_tokens` `.loss` `.docs` `.block_size` `.stride`
     "Bits the model needs for each byte of text: comparable across tokenizers and with file sizes."
     texts,tokenizer = check_texts(texts, 'document'),tokenizer or getattr(model, 'tokenizer', None)
     if tokenizer is None: raise ValueError('bits per byte needs the tokenizer: pass tokenizer=')
@@ -383,7 +407,7 @@ def bits_per_byte(
 # %% ../nbs/06_eval.ipynb #99267857
 def compression_bits_per_byte(
     texts:list,  # documents; they are joined and packed as one file
-) -> dict:  # {'gzip': …, 'xz': …} in bits per byte
+) -> dict:       # {'gzip': …, 'xz': …} in bits per byte
     "What `gzip -9` and `xz -9` need for the same text."
     import gzip, lzma
     data = ''.join(check_texts(texts, 'document')).encode()
@@ -393,9 +417,9 @@ def compression_bits_per_byte(
 def ngram_bits_per_byte(
     train_ids:list,    # lists of token ids to count, one per document
     heldout_ids:list,  # lists of token ids to predict, one per document
-    n_bytes:int,      # bytes of the held-out text
-    vocab_size:int,   # V; ids lie below it
-) -> dict:        # {'unigram': …, 'bigram': …} in bits per byte
+    n_bytes:int,       # bytes of the held-out text
+    vocab_size:int,    # V; ids lie below it
+) -> dict:             # {'unigram': …, 'bigram': …} in bits per byte
     "What counting single tokens, and pairs of tokens, makes of the same held-out text."
     def flat(docs):                                                   # all ids in a row, and which of them start a document
         lens = np.array([len(d) for d in docs])
@@ -436,13 +460,13 @@ def token_pieces(
     return out
 
 def plot_token_losses(
-    model,           # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    text:str,            # what to read; a text, or token ids
-    tokenizer=None,  # None: the model's own
-    worst:float|None=None,      # loss in nats that gets the full colour; None: ln V
-    sep:str='',          # between tokens, where the tokenizer leaves spaces out
-    **kwargs,        # of `token_losses`: `block_size`, `stride`, `bos_id`
-) -> Html:           # coloured text; hovering a token tells its probability
+    model,                  # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    text:str,               # what to read; a text, or token ids
+    tokenizer=None,         # None: the model's own
+    worst:float|None=None,  # loss in nats that gets the full colour; None: ln V
+    sep:str='',             # between tokens, where the tokenizer leaves spaces out
+    **kwargs,               # of `token_losses`: `block_size`, `stride`, `bos_id`
+) -> Html:                  # coloured text; hovering a token tells its probability
     "The text, each token coloured by how hard it was to predict."
     tokenizer = tokenizer or getattr(model, 'tokenizer', None)
     if tokenizer is None or not hasattr(tokenizer, 'decode'): raise ValueError('colouring the text needs a tokenizer with decode: pass tokenizer=')
@@ -457,11 +481,11 @@ def plot_token_losses(
 
 # %% ../nbs/06_eval.ipynb #6cd76197
 def attention_of(
-    model,    # ours, or one of transformers
-    ids,      # token ids of one text
-    layer:int=-1, # which block
-    head:int=0,   # which head of it
-) -> np.ndarray:  # (T, T) weights; row t sums to 1 and looks at columns 0 … t
+    model,         # ours, or one of transformers
+    ids,           # token ids of one text
+    layer:int=-1,  # which block
+    head:int=0,    # which head of it
+) -> np.ndarray:   # (T, T) weights; row t sums to 1 and looks at columns 0 … t
     "Where one head looks."
     import torch
     hf = model.to_hf() if hasattr(model, 'to_hf') else model
@@ -478,8 +502,8 @@ def attention_of(
 @inked
 def plot_attention(
     weights:np.ndarray,  # (T, T) of one head
-    tokens:list,   # T labels
-):            # figure
+    tokens:list,         # T labels
+):                       # figure
     "Attention as a picture: who reads whom."
     weights = np.asarray(weights); T = len(tokens)
     if weights.shape != (T, T): raise ValueError(f'weights have shape {weights.shape} but there are {T} tokens')
@@ -493,9 +517,9 @@ def plot_attention(
 
 # %% ../nbs/06_eval.ipynb #1a57da48
 def check_values(
-    values:list,        # numbers, one per example; or a row of numbers per example
+    values:list,       # numbers, one per example; or a row of numbers per example
     what:str='value',  # what to call one in an error
-) -> np.ndarray:   # float64
+) -> np.ndarray:       # float64
     "Scores of examples as an array; anything missing is named."
     values = list(values) if not hasattr(values, 'shape') else values
     if not len(values): raise ValueError(f'no {what}s to score')
@@ -506,21 +530,21 @@ def check_values(
     return values
 
 def resampled_means(
-    values:list,            # (N,) one number per example, or (N, K)
+    values:list,           # (N,) one number per example, or (N, K)
     n_resamples:int=1000,  # how often to draw N examples
     seed:int=0,            # of the draws
-) -> np.ndarray:       # (n_resamples,) or (n_resamples, K)
+) -> np.ndarray:           # (n_resamples,) or (n_resamples, K)
     "Means of examples drawn with replacement; the columns of one draw come from the same examples."
     values = check_values(values)
     rng,n = np.random.default_rng(seed),len(values)
     return np.array([np.bincount(rng.integers(0, n, n), minlength=n) @ values for _ in range(n_resamples)])/n
 
 def bootstrap(
-    values:list,            # one number per example
+    values:list,           # one number per example
     n_resamples:int=1000,  # how often to draw
-    level:float=0.95,        # share of the draws inside the interval
+    level:float=0.95,      # share of the draws inside the interval
     seed:int=0,            # of the draws
-) -> Score:            # the mean, with `.low` `.high` `.se` `.n`
+) -> Score:                # the mean, with `.low` `.high` `.se` `.n`
     "A mean with its bootstrap interval."
     if not 0 < level < 1: raise ValueError(f'level {level} should lie between 0 and 1, such as 0.95')
     values = check_values(values); means = resampled_means(values, n_resamples, seed)
@@ -529,12 +553,12 @@ def bootstrap(
 
 # %% ../nbs/06_eval.ipynb #a603b304
 def paired_bootstrap(
-    a,                 # one number per example of system A
-    b,                 # the same examples, system B
+    a,                     # one number per example of system A
+    b,                     # the same examples, system B
     n_resamples:int=1000,  # how often to draw
-    level:float=0.95,        # share of the draws inside the interval
+    level:float=0.95,      # share of the draws inside the interval
     seed:int=0,            # of the draws
-) -> Score:            # mean of a - b, with `.low` `.high` `.se` `.p` (two-sided)
+) -> Score:                # mean of a - b, with `.low` `.high` `.se` `.p` (two-sided)
     "Is A better than B, on the same examples?"
     a,b = check_values(a, 'value of a'),check_values(b, 'value of b')
     if a.shape != b.shape: raise ValueError(f'a has {len(a)} values and b has {len(b)}: a paired comparison needs the same examples in the same order')
@@ -546,7 +570,7 @@ def paired_bootstrap(
 # %% ../nbs/06_eval.ipynb #6be5e424
 def read_mmlu(
     path:str|Path,  # CSV without a header: question, choices …, letter of the right one
-) -> list: # {'question', 'choices', 'answer'} with the place of the right choice
+) -> list:          # {'question', 'choices', 'answer'} with the place of the right choice
     "Questions of an MMLU file."
     import csv
     path = Path(path); items = []
@@ -560,10 +584,10 @@ def read_mmlu(
     return items
 
 def mmlu_prompt(
-    item:dict,               # {'question', 'choices', 'answer'}
-    shots:list|tuple=(),           # solved items to put before it
-    style:str='letters',    # 'letters': the choices are listed and a letter is asked for; 'texts': the answer's own words are
-) -> str:               # text up to and including 'Answer:'
+    item:dict,            # {'question', 'choices', 'answer'}
+    shots:list|tuple=(),  # solved items to put before it
+    style:str='letters',  # 'letters': the choices are listed and a letter is asked for; 'texts': the answer's own words are
+) -> str:                 # text up to and including 'Answer:'
     "A question as a model is asked it."
     def one(q, solved=False):
         letters = [chr(65 + i) for i in range(len(q['choices']))]
@@ -573,13 +597,13 @@ def mmlu_prompt(
 
 # %% ../nbs/06_eval.ipynb #2bf2b26c
 def continuation_logprobs(
-    model,                 # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    pairs:list,                 # (context, continuation) texts
-    tokenizer=None,        # None: the model's own
+    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    pairs:list,                # (context, continuation) texts
+    tokenizer=None,            # None: the model's own
     batch_size:int=8,          # windows per call
-    block_size:int|None=None,       # tokens the model may read; None: what it can
-    progress:bool|None=None,         # bar: None on a terminal only
-):                         # (log-probability of each continuation in nats, its number of tokens)
+    block_size:int|None=None,  # tokens the model may read; None: what it can
+    progress:bool|None=None,   # bar: None on a terminal only
+):                             # (log-probability of each continuation in nats, its number of tokens)
     "How likely each continuation is after its context; of a context that is too long, the end is read."
     tokenizer = tokenizer or getattr(model, 'tokenizer', None)
     if tokenizer is None: raise ValueError('scoring texts needs a tokenizer: pass tokenizer=')
@@ -598,16 +622,16 @@ def continuation_logprobs(
     return np.array([-l.sum() for l in losses]), np.array([len(l) for l in losses])
 
 def multiple_choice(
-    model,              # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    items:list,              # {'question', 'choices', 'answer'}, or a path for `read_mmlu`
-    tokenizer=None,     # None: the model's own
-    shots:list|tuple=(),           # solved items, or a path, put before each question
-    style:str='letters',    # 'letters' or 'texts', as in `mmlu_prompt`
-    normalise:str|None=None,     # what the value is: None: by the sum; 'chars', 'bytes', 'tokens': by the sum per …
-    batch_size:int=8,       # windows per call
-    block_size:int|None=None,    # tokens the model may read
-    progress:bool|None=None,      # bar: None on a terminal only
-) -> Score:             # accuracy with `.low` `.high`, `.accuracy` for every normalisation, `.chosen`, `.logprobs`
+    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    items:list,                # {'question', 'choices', 'answer'}, or a path for `read_mmlu`
+    tokenizer=None,            # None: the model's own
+    shots:list|tuple=(),       # solved items, or a path, put before each question
+    style:str='letters',       # 'letters' or 'texts', as in `mmlu_prompt`
+    normalise:str|None=None,   # what the value is: None: by the sum; 'chars', 'bytes', 'tokens': by the sum per …
+    batch_size:int=8,          # windows per call
+    block_size:int|None=None,  # tokens the model may read
+    progress:bool|None=None,   # bar: None on a terminal only
+) -> Score:                    # accuracy with `.low` `.high`, `.accuracy` for every normalisation, `.chosen`, `.logprobs`
     "Share of questions whose right answer the model finds likeliest."
     items = read_mmlu(items) if isinstance(items, (str, Path)) else list(items); shots = read_mmlu(shots) if isinstance(shots, (str, Path)) else list(shots)
     if not items: raise ValueError('no questions to score')
@@ -647,16 +671,16 @@ class Stems(dict):
 # %% ../nbs/06_eval.ipynb #c0fde29b
 def word_masks(
     words:list,  # a list of tokens
-) -> dict:  # token -> int with bit i set where the token stands at place i
+) -> dict:       # token -> int with bit i set where the token stands at place i
     "Where each word stands, as bits."
     masks = {}
     for i,w in enumerate(words): masks[w] = masks.get(w, 0) | 1 << i
     return masks
 
 def lcs_len(
-    a,       # tokens
-    b,       # tokens
-) -> int:    # length of their longest common subsequence
+    a,     # tokens
+    b,     # tokens
+) -> int:  # length of their longest common subsequence
     "How many words two texts share in the same order."
     if len(a) > len(b): a,b = b,a
     masks,full = word_masks(a),(1 << len(a)) - 1
@@ -669,10 +693,10 @@ def lcs_len(
 
 # %% ../nbs/06_eval.ipynb #fdc71cb0
 def lcs_places(
-    a,       # tokens of a reference sentence
-    b,       # tokens of a predicted sentence
-    masks:dict,   # `word_masks(a)`
-) -> set:    # the places in a of one longest common subsequence
+    a,           # tokens of a reference sentence
+    b,           # tokens of a predicted sentence
+    masks:dict,  # `word_masks(a)`
+) -> set:        # the places in a of one longest common subsequence
     "Which words of a reference sentence a predicted one covers."
     row = full = (1 << len(a)) - 1
     rows = []
@@ -691,7 +715,7 @@ def lcs_places(
 def lsum_hits(
     refs:list,   # tokens of each reference sentence
     preds:list,  # tokens of each predicted sentence
-) -> int:   # reference words covered, none counted twice
+) -> int:        # reference words covered, none counted twice
     "Words shared sentence by sentence, as ROUGE-Lsum counts them."
     left = {}
     for s in preds:
@@ -710,10 +734,10 @@ def lsum_hits(
 ROUGE_TYPES = ('rouge1', 'rouge2', 'rougeL', 'rougeLsum')
 
 def ngram_hits(
-    a,  # tokens
-    b,  # tokens
+    a,      # tokens
+    b,      # tokens
     n:int,  # words in a piece
-):      # (pieces shared, pieces of a, pieces of b)
+):          # (pieces shared, pieces of a, pieces of b)
     "Shared runs of n words, each counted as often as both texts have it."
     if n > 1: a,b = list(zip(*(a[i:] for i in range(n)))),list(zip(*(b[i:] for i in range(n))))
     common = set(a).intersection(b)
@@ -726,10 +750,10 @@ def ngram_hits(
     return hits, len(a), len(b)
 
 def rouge_pair(
-    pred:list,         # prediction: tokens of each line
-    ref:list,          # reference: tokens of each line
+    pred:list,              # prediction: tokens of each line
+    ref:list,               # reference: tokens of each line
     rouge_types:tuple|str,  # which scores
-) -> list:        # (precision, recall, fmeasure) of each
+) -> list:                  # (precision, recall, fmeasure) of each
     "All ROUGE scores of one pair."
     p,r,out,lcs = sum(pred, []),sum(ref, []),[],None
     for t in rouge_types:
@@ -743,10 +767,10 @@ def rouge_pair(
     return out
 
 def check_pairs(
-    predictions:list,    # texts a model wrote
-    references:list,     # for each the text, or texts, it should have been
+    predictions:list,   # texts a model wrote
+    references:list,    # for each the text, or texts, it should have been
     empty:str='error',  # 'zero': an empty prediction is let through
-):                  # (predictions, a list of references for each)
+):                      # (predictions, a list of references for each)
     "Predictions and references that belong together; else an error that names the first that does not."
     predictions = check_texts(predictions, 'prediction', empty)
     if isinstance(references, str): raise TypeError('references arrived as one str, expected a list')
@@ -764,12 +788,12 @@ def check_pairs(
     return predictions, many
 
 def rouge_per_example(
-    predictions:list,              # texts a model wrote
-    references:list,               # what it should have written; several per prediction: the nearest counts
+    predictions:list,                   # texts a model wrote
+    references:list,                    # what it should have written; several per prediction: the nearest counts
     rouge_types:tuple|str=ROUGE_TYPES,  # 'rouge1' … 'rouge9', 'rougeL', 'rougeLsum'
-    use_stemmer:bool=True,         # Porter's stemmer, as in published scores
-    empty:str='error',            # an empty prediction: 'error', or 'zero' to score it 0
-) -> np.ndarray:              # (N, types, 3): precision, recall, fmeasure
+    use_stemmer:bool=True,              # Porter's stemmer, as in published scores
+    empty:str='error',                  # an empty prediction: 'error', or 'zero' to score it 0
+) -> np.ndarray:                        # (N, types, 3): precision, recall, fmeasure
     "ROUGE of every pair."
     rouge_types = [rouge_types] if isinstance(rouge_types, str) else list(rouge_types)
     for t in rouge_types:
@@ -783,15 +807,15 @@ def rouge_per_example(
     return out
 
 def compute_rouge_scores(
-    predictions:list,              # texts a model wrote
-    references:list,               # what it should have written; several per prediction: the nearest counts
+    predictions:list,                   # texts a model wrote
+    references:list,                    # what it should have written; several per prediction: the nearest counts
     rouge_types:tuple|str=ROUGE_TYPES,  # 'rouge1' … 'rouge9', 'rougeL', 'rougeLsum'
-    use_stemmer:bool=True,         # Porter's stemmer, as in published scores
-    empty:str='error',            # an empty prediction: 'error', or 'zero' to score it 0
-    n_resamples:int=1000,         # of the bootstrap
-    level:float=0.95,               # share of resamples inside the interval
-    seed:int=0,                   # of the resamples
-) -> dict:                    # {'rouge1': {'precision', 'recall', 'fmeasure', 'interval': (low, high) of the fmeasure}, …}, fractions 0 … 1
+    use_stemmer:bool=True,              # Porter's stemmer, as in published scores
+    empty:str='error',                  # an empty prediction: 'error', or 'zero' to score it 0
+    n_resamples:int=1000,               # of the bootstrap
+    level:float=0.95,                   # share of resamples inside the interval
+    seed:int=0,                         # of the resamples
+) -> dict:                              # {'rouge1': {'precision', 'recall', 'fmeasure', 'interval': (low, high) of the fmeasure}, …}, fractions 0 … 1
     "ROUGE of predictions against references: mean over the pairs, with a bootstrap interval."
     rouge_types = [rouge_types] if isinstance(rouge_types, str) else list(rouge_types)
     scores = rouge_per_example(predictions, references, rouge_types, use_stemmer, empty)
@@ -801,13 +825,13 @@ def compute_rouge_scores(
 
 # %% ../nbs/06_eval.ipynb #e143ddae
 def compute_translation_scores(
-    predictions:list,                     # translations by a model
-    references:list,                      # for each the translation, or several, it should have been
-    metrics:tuple|None=('bleu', 'chrf', 'ter'), # which of them
-    empty:str='error',                   # an empty prediction: 'error', or 'zero' to let it through
-    n_resamples:int=1000,                # of the bootstrap; 0: no interval
-    settings:dict|None=None,                   # of sacrebleu, by metric: {'bleu': {'tokenize': 'zh'}, 'chrf': {'word_order': 2}}
-) -> dict:                           # {'bleu': {'score', 'interval', 'signature'}, …}, 0 … 100
+    predictions:list,                            # translations by a model
+    references:list,                             # for each the translation, or several, it should have been
+    metrics:tuple|None=('bleu', 'chrf', 'ter'),  # which of them
+    empty:str='error',                           # an empty prediction: 'error', or 'zero' to let it through
+    n_resamples:int=1000,                        # of the bootstrap; 0: no interval
+    settings:dict|None=None,                     # of sacrebleu, by metric: {'bleu': {'tokenize': 'zh'}, 'chrf': {'word_order': 2}}
+) -> dict:                                       # {'bleu': {'score', 'interval', 'signature'}, …}, 0 … 100
     "BLEU, chrF and TER of a whole set, by sacrebleu."
     from sacrebleu.metrics import BLEU, CHRF, TER
     known = {'bleu': BLEU, 'chrf': CHRF, 'ter': TER}
@@ -828,10 +852,10 @@ def compute_translation_scores(
 def compute_classification_scores(
     predictions:list,       # predicted labels
     references:list,        # true labels
-    labels:list|None=None,       # order of the classes; None: all that occur, sorted
-    n_resamples:int=1000,  # of the bootstrap
-    seed:int=0,            # of the resamples
-) -> dict:             # {'accuracy', 'interval', 'macro_f1', 'classes': {label: {'precision', 'recall', 'f1', 'n'}}, 'labels', 'confusion'}
+    labels:list|None=None,  # order of the classes; None: all that occur, sorted
+    n_resamples:int=1000,   # of the bootstrap
+    seed:int=0,             # of the resamples
+) -> dict:                  # {'accuracy', 'interval', 'macro_f1', 'classes': {label: {'precision', 'recall', 'f1', 'n'}}, 'labels', 'confusion'}
     "Accuracy, F1 of each class, and who was taken for whom."
     predictions,references = list(predictions),list(references)
     if len(predictions) != len(references): raise ValueError(f'{len(predictions)} predictions but {len(references)} references')
@@ -856,7 +880,7 @@ def compute_classification_scores(
 @inked
 def plot_confusion(
     scores:dict,  # what `compute_classification_scores` gives
-):           # figure
+):                # figure
     "The confusion matrix: true classes down, predicted ones across."
     m,labels = np.array(scores['confusion']),[str(l) for l in scores['labels']]
     share = m/np.maximum(m.sum(1, keepdims=True), 1); size = 1.3 + .55*len(labels)
@@ -869,18 +893,18 @@ def plot_confusion(
 
 # %% ../nbs/06_eval.ipynb #af974145
 def plain_answer(
-    text:str,    # an answer
-) -> list:   # its words without case, punctuation, articles
+    text:str,  # an answer
+) -> list:     # its words without case, punctuation, articles
     "The words of an answer that count."
     return re.sub(r'\b(a|an|the)\b', ' ', re.sub(r'[^\w\s]', '', text.lower())).split()
 
 def compute_answer_scores(
-    predictions:list,       # short answers
-    references:list,        # for each the right answer, or several; the nearest counts
+    predictions:list,      # short answers
+    references:list,       # for each the right answer, or several; the nearest counts
     empty:str='error',     # an empty prediction: 'error', or 'zero' to count it wrong
     n_resamples:int=1000,  # of the bootstrap
     seed:int=0,            # of the resamples
-) -> dict:             # {'exact_match': Score, 'f1': Score}, fractions 0 … 1 with `.low` `.high`
+) -> dict:                 # {'exact_match': Score, 'f1': Score}, fractions 0 … 1 with `.low` `.high`
     "Exact match and token F1 of short answers."
     predictions,references = check_pairs(predictions, references, empty)
     def f1(p, r):
@@ -949,10 +973,10 @@ class Comparison:
 
 # %% ../nbs/06_eval.ipynb #0d0c589d
 def quality(
-    texts:list,       # what one model wrote
-    references:list,  # what it should have written, or None
-    metrics:tuple|None,     # names: 'exact_match', 'f1', 'rouge1' …; without references 'distinct'
-) -> dict:       # {metric: one number per text}
+    texts:list,          # what one model wrote
+    references:list,     # what it should have written, or None
+    metrics:tuple|None,  # names: 'exact_match', 'f1', 'rouge1' …; without references 'distinct'
+) -> dict:               # {metric: one number per text}
     "Scores of each text."
     out = {}
     for m in metrics:
@@ -966,17 +990,17 @@ def quality(
     return out
 
 def compare_models(
-    models:dict|list,              # {name: model}, or a list of models
-    prompts:list,             # texts to go on from
-    references:list|None=None,     # what should be written; gives scores
-    metrics:tuple|None=None,        # None: ('rouge1', 'rougeL') with references, else ('distinct',)
-    max_new_tokens:int=60,   # tokens each may add
-    seed:int=0,              # prompt i is continued with seed + i by every model
-    tokenizer=None,      # for transformers models given without their own
-    n_resamples:int=1000,    # of the paired bootstrap
-    progress:bool|None=None,       # bar: None on a terminal only
-    **settings,          # of the writing: temperature, top_k …
-) -> Comparison:         # `.texts` `.scores` `.tests`, `.to_html()`, `.to_markdown()`
+    models:dict|list,           # {name: model}, or a list of models
+    prompts:list,               # texts to go on from
+    references:list|None=None,  # what should be written; gives scores
+    metrics:tuple|None=None,    # None: ('rouge1', 'rougeL') with references, else ('distinct',)
+    max_new_tokens:int=60,      # tokens each may add
+    seed:int=0,                 # prompt i is continued with seed + i by every model
+    tokenizer=None,             # for transformers models given without their own
+    n_resamples:int=1000,       # of the paired bootstrap
+    progress:bool|None=None,    # bar: None on a terminal only
+    **settings,                 # of the writing: temperature, top_k …
+) -> Comparison:                # `.texts` `.scores` `.tests`, `.to_html()`, `.to_markdown()`
     "The same prompts and seeds for every model: texts side by side, scores, and what their differences are worth."
     if not isinstance(models, dict): models = {f'model {i}': m for i,m in enumerate(models)}
     if not models: raise ValueError('no models to compare')
@@ -1026,9 +1050,9 @@ class PeakMemory:
 
 # %% ../nbs/06_eval.ipynb #43784ed9
 def forward_flops(
-    model,  # with parameters, and a config that tells its sizes
-    n:int,      # tokens read before, on average
-) -> float: # floating-point operations for one token, forward
+    model,   # with parameters, and a config that tells its sizes
+    n:int,   # tokens read before, on average
+) -> float:  # floating-point operations for one token, forward
     "2 for each weight a token is multiplied with, and attention over n tokens."
     cfg = getattr(model, 'config', None)
     get = lambda *names: next((getattr(cfg, k) for k in names if isinstance(getattr(cfg, k, None), int)), 0)
@@ -1043,10 +1067,10 @@ def forward_flops(
 
 def matmul_flops(
     device:str='cpu',   # torch device
-    dtype=None,     # torch dtype; None: float32
+    dtype=None,         # torch dtype; None: float32
     size:int=1024,      # rows and columns
-    seconds:float=0.2,    # how long to measure
-) -> float:         # floating-point operations per second
+    seconds:float=0.2,  # how long to measure
+) -> float:             # floating-point operations per second
     "What this machine reaches on large matrix products: the yardstick."
     import time, torch
     a = torch.randn(size, size, device=device).to(dtype or torch.float32); b = a.clone(); best = 0.
@@ -1094,16 +1118,16 @@ def batch_writer(
     return run
 
 def benchmark_model(
-    model,               # ours, one of transformers, or a function from ids (B, T) to logits
-    batch_sizes:tuple=(1, 4),  # texts at a time
-    prompt_len:int=64,       # tokens of each prompt
-    max_new_tokens:int=32,   # tokens written after it, at least 2
-    repeats:int=5,           # measurements, after one warm-up
-    vocab_size:int|None=None,     # ids are drawn below it; None: the model's
-    peak_flops:float|None=None,     # operations per second at best; None: measured with `matmul_flops`
-    seed:int=0,              # of the prompts
-    progress:bool|None=None,       # bar: None on a terminal only
-) -> Benchmark:          # `.rows`, `.plot()`
+    model,                       # ours, one of transformers, or a function from ids (B, T) to logits
+    batch_sizes:tuple=(1, 4),    # texts at a time
+    prompt_len:int=64,           # tokens of each prompt
+    max_new_tokens:int=32,       # tokens written after it, at least 2
+    repeats:int=5,               # measurements, after one warm-up
+    vocab_size:int|None=None,    # ids are drawn below it; None: the model's
+    peak_flops:float|None=None,  # operations per second at best; None: measured with `matmul_flops`
+    seed:int=0,                  # of the prompts
+    progress:bool|None=None,     # bar: None on a terminal only
+) -> Benchmark:                  # `.rows`, `.plot()`
     "Time to the first token, prefill and decode speed, memory and utilisation, by batch size."
     import time, torch
     V = vocab_size or getattr(getattr(model, 'config', None), 'vocab_size', None)
@@ -1131,9 +1155,9 @@ def benchmark_model(
 
 # %% ../nbs/06_eval.ipynb #85254c04
 def read_history(
-    log:list|dict|str,                 # list of dicts, a Trainer or its state, or a path: trainer_state.json, training_state.json, report.json or their folder
-    nonfinite:str='error',   # 'error': a nan or inf is an error; 'skip': that value is left out
-) -> list:               # dicts in the order they were logged
+    log:list|dict|str,      # list of dicts, a Trainer or its state, or a path: trainer_state.json, training_state.json, report.json or their folder
+    nonfinite:str='error',  # 'error': a nan or inf is an error; 'skip': that value is left out
+) -> list:                  # dicts in the order they were logged
     "The entries of a training log, wherever they are kept."
     if isinstance(log, (str, Path)):
         path = Path(log)
@@ -1164,10 +1188,10 @@ def read_history(
     return out
 
 def curve(
-    history:list,       # what `read_history` gives
-    key:str='loss',    # the value wanted
-    x:str='step',      # 'step', 'tokens' or 'epoch'
-):                 # (xs, ys) of the entries that have both
+    history:list,    # what `read_history` gives
+    key:str='loss',  # the value wanted
+    x:str='step',    # 'step', 'tokens' or 'epoch'
+):                   # (xs, ys) of the entries that have both
     "One line of a log as two arrays."
     names = {'tokens': ('tokens', 'num_input_tokens_seen', 'num_tokens')}.get(x, (x,))
     if not any(key in e for e in history): raise KeyError(f"the log has no {key!r}; it has: {', '.join(sorted({k for e in history for k in e}))}")
@@ -1183,8 +1207,8 @@ def curve(
 # %% ../nbs/06_eval.ipynb #0f32160c
 def smoothed(
     ys:list,           # values in order
-    weight:float=0.9,   # share of the past in each smoothed value, 0 … 1
-):                # as many values
+    weight:float=0.9,  # share of the past in each smoothed value, 0 … 1
+):                     # as many values
     "Exponential moving average, corrected for its start."
     out,avg,norm = [],0.,0.
     for y in ys:
@@ -1194,8 +1218,8 @@ def smoothed(
 
 def several_runs(
     log_history:list|dict|str,  # one log, or {name: log}
-    nonfinite:str='error',  # as in `read_history`
-) -> dict:        # {name: entries}; the name of a lone log is ''
+    nonfinite:str='error',      # as in `read_history`
+) -> dict:                      # {name: entries}; the name of a lone log is ''
     "One or many logs, by name."
     logs = ('log_history', 'history', 'steps', 'training')
     many = isinstance(log_history, dict) and log_history and not any(k in log_history for k in logs) and not any(isinstance(v, (int, float)) for v in log_history.values())
@@ -1208,21 +1232,21 @@ def several_runs(
 
 def eval_keys(
     history:list,  # entries of a log
-) -> list:    # such as ['eval_loss'], or one per evaluation set
+) -> list:         # such as ['eval_loss'], or one per evaluation set
     "The evaluation losses a log holds."
     return sorted({k for e in history for k in e if re.fullmatch(r'(eval|val|test)(_\w+)?_loss', k)})
 
 # %% ../nbs/06_eval.ipynb #b1026def
 @inked
 def plot_training_curves(
-    log_history:list|dict|str,         # our history, a Trainer's `state.log_history`, a `trainer_state.json`, or {run name: any of these}
-    save_path:str|Path|None=None,      # also write the picture here (.png, .svg, .pdf)
-    x:str|None=None,              # 'step', 'tokens' or 'epoch'; None: tokens where every run counted them, else step
+    log_history:list|dict|str,                    # our history, a Trainer's `state.log_history`, a `trainer_state.json`, or {run name: any of these}
+    save_path:str|Path|None=None,                 # also write the picture here (.png, .svg, .pdf)
+    x:str|None=None,                              # 'step', 'tokens' or 'epoch'; None: tokens where every run counted them, else step
     keys=('loss', 'learning_rate', 'grad_norm'),  # panels, from the top; those not logged are left out, 'loss' must be there
-    smooth:float|None=None,         # weight of the past in the smoothed line; None: by the number of points; 0: raw values only
-    ln_vocab:float|None=None,       # ln V, drawn as the loss of knowing nothing
-    nonfinite:str='error',   # 'error' or 'skip': what to do with nan and inf
-):                       # a matplotlib figure; its label is the alt text
+    smooth:float|None=None,                       # weight of the past in the smoothed line; None: by the number of points; 0: raw values only
+    ln_vocab:float|None=None,                     # ln V, drawn as the loss of knowing nothing
+    nonfinite:str='error',                        # 'error' or 'skip': what to do with nan and inf
+):                                                # a matplotlib figure; its label is the alt text
     "Loss, evaluation, learning rate and gradient norm of one run or several."
     runs = several_runs(log_history, nonfinite)
     keys = [keys] if isinstance(keys, str) else list(keys)
@@ -1277,7 +1301,7 @@ def short_time(s):  # seconds
 @inked
 def plot_bits_per_byte(
     scores:dict,  # {'model': bits per byte, 'gzip': …, …}
-):           # figure; 'model' stands out
+):                # figure; 'model' stands out
     "Who needs how many bits for a byte of the same text."
     scores = {k: float(v) for k,v in sorted(scores.items(), key=lambda kv: -kv[1]) if v is not None}
     fig,axes = new_figure(height=.55 + .34*len(scores)); ax = axes[0, 0]
@@ -1289,7 +1313,7 @@ def plot_bits_per_byte(
 @inked
 def plot_funnel(
     funnel:list,  # [{'rule', 'dropped', 'left'}] in the order the rules ran
-):           # figure
+):                # figure
     "How many documents each cleaning rule left."
     left = [funnel[0]['left'] + funnel[0]['dropped']] + [f['left'] for f in funnel] if funnel else []
     names = ['read'] + [f['rule'].replace('_', ' ') for f in funnel]
@@ -1306,7 +1330,7 @@ def plot_funnel(
 @inked
 def plot_strips(
     strip:list,  # one list per row: the document in each slot, -1 for padding
-):          # figure
+):               # figure
     "Rows as strips: each run of one colour is a document, a blank is padding."
     fig,axes = new_figure(height=.5 + .26*len(strip)); ax = axes[0, 0]
     seen = 0
@@ -1323,10 +1347,10 @@ def plot_strips(
 
 @inked
 def plot_before_after(
-    before:float,   # loss before fine-tuning
-    after:float,    # and after it
+    before:float,        # loss before fine-tuning
+    after:float,         # and after it
     ci:tuple|None=None,  # (low, high) of the difference
-):            # figure
+):                       # figure
     "Loss of a task before and after fine-tuning, and what the difference is worth."
     diff = after - before
     low,high = sorted(ci or (diff, diff))
@@ -1343,7 +1367,7 @@ def plot_before_after(
 @inked
 def plot_steps(
     steps:list,  # [{'name', 'wall_s', 'peak_bytes'}] in order
-):          # figure
+):               # figure
     "Where the time and the memory of a run went."
     names = [s.get('title') or s['name'] for s in steps]
     fig,axes = new_figure(1, 2, height=.6 + .3*len(steps), sharey=True)
@@ -1356,9 +1380,9 @@ def plot_steps(
 
 # %% ../nbs/06_eval.ipynb #a57295a5
 def themed_svg(
-    fig,      # a figure drawn in our ink
-    name:str,     # makes the ids inside unique on a page with many pictures
-) -> str:     # `<svg …>…</svg>`
+    fig,       # a figure drawn in our ink
+    name:str,  # makes the ids inside unique on a page with many pictures
+) -> str:      # `<svg …>…</svg>`
     "A figure as SVG that follows a page from light to dark."
     import io, matplotlib as mpl
     f = io.StringIO()
@@ -1480,7 +1504,7 @@ def _next(r):
 # %% ../nbs/06_eval.ipynb #70d7f221
 def read_report(
     run_dir:str|Path,  # folder of a run, or its report.json
-) -> dict:    # what the file holds
+) -> dict:             # what the file holds
     "The numbers of a run."
     path = Path(run_dir); path = path/'report.json' if path.is_dir() else path
     if not path.exists(): raise FileNotFoundError(f'{path} does not exist: a run writes it, try `llm-lab run`')
@@ -1491,7 +1515,7 @@ def read_report(
 
 def report(
     run_dir:str|Path,  # folder of a run with report.json
-) -> Path:    # the report.html written beside it
+) -> Path:             # the report.html written beside it
     "Draw report.html, one file that needs nothing else, from the numbers in report.json."
     r = read_report(run_dir); folder = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
     parts = [('Bits per byte', _headline), ('Cleaning', _cleaning), ('Packing', _packing), ('Training', _training), ('LoRA fine-tuning', _lora), ('Time and memory', _steps), ('Next', _next), ('How it was made', _settings)]
@@ -1510,9 +1534,9 @@ def report(
 
 # %% ../nbs/06_eval.ipynb #922e6bd9
 def write_model_card(
-    run_dir:str|Path,      # folder of a run, or its report.json
+    run_dir:str|Path,           # folder of a run, or its report.json
     folder:str|Path|None=None,  # where the weights are; None: the run's final or newest checkpoint
-) -> Path:        # the README.md written
+) -> Path:                      # the README.md written
     "What a checkpoint is and how it was measured, for people and for the Hub."
     from huggingface_hub import EvalResult, ModelCardData
     r = read_report(run_dir); run = Path(run_dir) if Path(run_dir).is_dir() else Path(run_dir).parent
@@ -1542,12 +1566,12 @@ def write_model_card(
 
 # %% ../nbs/06_eval.ipynb #d083638a
 def write_lm_eval_task(
-    items:list,           # {'question', 'choices', 'answer'}, as for `multiple_choice`
-    folder:str|Path|None,          # where NAME.yaml and NAME.jsonl go
-    name:str,            # of the task
-    shots:list|tuple=(),        # solved items put before each question
-    style:str='letters', # as in `mmlu_prompt`
-) -> Path:           # the .yaml
+    items:list,            # {'question', 'choices', 'answer'}, as for `multiple_choice`
+    folder:str|Path|None,  # where NAME.yaml and NAME.jsonl go
+    name:str,              # of the task
+    shots:list|tuple=(),   # solved items put before each question
+    style:str='letters',   # as in `mmlu_prompt`
+) -> Path:                 # the .yaml
     "Questions as a task file of lm-eval."
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
     rows = [{'prompt': mmlu_prompt(q, shots, style), 'choices': [chr(65 + k) for k in range(len(q['choices']))] if style == 'letters' else q['choices'], 'answer': q['answer']} for q in items]
@@ -1559,14 +1583,14 @@ def write_lm_eval_task(
     return out
 
 def lm_eval_scores(
-    model,           # ours, one of transformers, or the folder of a checkpoint
-    tasks:list|str,           # names lm-eval knows, or paths of task files
-    tokenizer=None,  # for a transformers model
-    num_fewshot:int|None=None,# solved examples before each question; None: as the task says
-    limit:int|None=None,      # questions per task; None: all
-    batch_size:int=8,    # rows per call
-    **kwargs,        # of `lm_eval.simple_evaluate`
-) -> dict:           # {task: {metric: value}}
+    model,                      # ours, one of transformers, or the folder of a checkpoint
+    tasks:list|str,             # names lm-eval knows, or paths of task files
+    tokenizer=None,             # for a transformers model
+    num_fewshot:int|None=None,  # solved examples before each question; None: as the task says
+    limit:int|None=None,        # questions per task; None: all
+    batch_size:int=8,           # rows per call
+    **kwargs,                   # of `lm_eval.simple_evaluate`
+) -> dict:                      # {task: {metric: value}}
     "What lm-eval says of a model."
     try: import lm_eval
     except ImportError: raise ImportError('lm-eval is not installed: pip install "llm_lab[eval]"') from None
