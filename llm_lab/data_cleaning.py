@@ -8,7 +8,7 @@ __all__ = ['FILE_TYPES', 'DOC_PACKAGES', 'LEDGER_COLUMNS', 'STOP_WORDS', 'open_b
            'read_parquet', 'chunk_texts', 'python_docs', 'Verdict', 'Limit', 'Rule', 'Ledger', 'check_text_column',
            'text_batches', 'column', 'map_batches', 'snippet', 'clean_dataset', 'count_long_lines',
            'paragraph_length_filter', 'edges', 'plot_measure', 'repeats', 'paragraph_repeats',
-           'paragraph_repetition_filter', 'repair', 'unicode_repair', 'split_words', 'gopher_values',
+           'paragraph_repetition_filter', 'repair', 'unicode_repair', 'look_up_words', 'split_words', 'gopher_values',
            'gopher_quality_filter', 'top_ngram_chars', 'repeated_ngram_chars', 'repetition_values',
            'gopher_repetition_filter', 'c4_lines', 'count_sentences', 'c4_values', 'c4_filter', 'fineweb_values',
            'fineweb_filter', 'mask_pii', 'pii_masking', 'normalise', 'CorpusRule', 'find_copies', 'deduplication',
@@ -340,7 +340,8 @@ def _builtin_docs():
     "Docstrings of what is written in C: builtins with their methods, and a few modules."
     import builtins, cmath
     for module in (builtins, cmath, itertools, math):
-        for name,obj in sorted(vars(module).items()):
+        own = {module.__name__, 'io', '_io'}                      # other packages and shells leave things among the builtins: not those
+        for name,obj in sorted(((n, o) for n,o in vars(module).items() if not n.startswith('_') and getattr(o, '__module__', None) in own), key=lambda no: no[0]):
             for part,thing in [('', obj), *sorted(vars(obj).items() if isinstance(obj, type) else ())]:
                 doc = getattr(thing, '__doc__', None)
                 if isinstance(doc, str) and doc.strip() and not isinstance(thing, (int, str, float, tuple)):
@@ -408,14 +409,14 @@ class Limit:
     low:float|None=None   # smallest value that stays; None: no lower end
     high:float|None=None  # largest value that stays; None: no upper end
     def judge(self, value) -> Verdict:
-        "Inside or outside, and how close."
-        best = Verdict()
-        for end,broken in ((self.low, self.low is not None and value < self.low), (self.high, self.high is not None and value > self.high)):
-            if end is None: continue
-            margin = abs(value-end)/(abs(end) or 1)
-            if broken or margin < best.margin: best = Verdict(broken, self.measure, float(value), float(end), margin)
-            if broken: break
-        return best
+        "Inside or outside, and how close to the nearer end."
+        low,high = self.low,self.high
+        if low is not None and value < low: return Verdict(True, self.measure, float(value), float(low), (low-value)/(low or 1))
+        if high is not None and value > high: return Verdict(True, self.measure, float(value), float(high), (value-high)/(high or 1))
+        above = math.inf if low is None else (value-low)/(low or 1)
+        below = math.inf if high is None else (high-value)/(high or 1)
+        if above <= below: return Verdict(False, self.measure, float(value), math.nan if low is None else float(low), above)
+        return Verdict(False, self.measure, float(value), float(high), below)
 
 # %% ../nbs/01_data_cleaning.ipynb #53302913
 @dataclass(frozen=True)
@@ -587,15 +588,22 @@ def verdicts(self:Rule, batch):
 
 @patch
 def apply(self:Rule, ds, num_proc=None, progress=None):
-    "(rows that stay, the verdict on each row, the twin of each duplicate)"
+    "(rows that stay, the verdict on each row as columns, the twin of each duplicate)"
     import numpy as np
-    if not len(ds): return ds, {**{k: [] for k in Verdict._fields}, 'edited': []}, {}
-    drop = [c for c in ds.column_names if not self.edit or c in (*Verdict._fields, 'edited')]
-    table = map_batches(ds, self.verdicts, num_proc, progress, remove_columns=drop, desc=self.name)
-    found = {k: column(table, k) for k in (*Verdict._fields, *(['edited'] if self.edit else []))}
-    if self.edit and any(found['edited']): ds = table.remove_columns([*Verdict._fields, 'edited'])
-    keep = np.flatnonzero(~np.array(found['dropped']))
-    return (ds if len(keep) == len(ds) else ds.select(keep)), {'edited': [False]*len(table), **found}, {}
+    names = [*Verdict._fields, *(['edited'] if self.edit else [])]
+    if not len(ds): return ds, {k: np.zeros(0) for k in (*names, 'edited')}, {}
+    drop = [c for c in ds.column_names if not self.edit or c in names]
+    table = map_batches(ds, self.verdicts, num_proc, progress, remove_columns=drop, keep_in_memory=not self.edit, desc=self.name)
+    found = table.select_columns(names).with_format('arrow')[:]
+    found = {k: found[k] if k == 'measure' else found[k].to_numpy() for k in names}
+    if self.edit and found['edited'].any(): ds = table.remove_columns(names)
+    elif self.edit:                                               # nothing changed: the copy on disk, if there is one, is not needed
+        files = {f['filename'] for f in table.cache_files} - {f['filename'] for f in ds.cache_files}
+        del table
+        for f in files:
+            with contextlib.suppress(OSError): os.unlink(f)
+    keep = np.flatnonzero(~found['dropped'])
+    return (ds if len(keep) == len(ds) else ds.select(keep)), {'edited': np.zeros(len(found['dropped']), bool), **found}, {}
 
 @patch
 def __call__(self:Rule, x):
@@ -633,16 +641,16 @@ def clean_dataset(
         name = rule.name + (f'#{names[rule.name]}' if names[rule.name] > 1 else '')
         start,before = time.perf_counter(),ds
         ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
-        gone = np.flatnonzero(np.array(found['dropped'], bool))
-        margin = np.where(np.array(found['dropped'], bool), np.inf, np.array(found['margin'], float))
+        gone = np.flatnonzero(found['dropped'])
+        margin = np.where(found['dropped'], np.inf, found['margin'])
         near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
         for kind,which in ((ledger.dropped, gone), (ledger.near, near)):
             for i,row in zip(map(int, which), before.select(which).select_columns([c for c in ('text', 'source') if c in before.column_names])):
-                kind.append(dict(rule=name, measure=found['measure'][i], value=found['value'][i], threshold=found['threshold'][i],
+                kind.append(dict(rule=name, measure=str(found['measure'][i]), value=float(found['value'][i]), threshold=float(found['threshold'][i]),
                                  source=str(row.get('source') or f'row {rows[i]}'), snippet=snippet(row['text']), row=int(rows[i]), twin=twins.get(i)))
         rows = np.delete(rows, gone)
         ledger.steps.append(dict(rule=name, params={k: v if isinstance(v, (int, float, str, bool, type(None))) else repr(v)[:200] for k,v in rule.params.items()},
-                                 dropped=len(gone), edited=int(sum(found['edited'])), left=len(ds), wall_s=time.perf_counter()-start))
+                                 dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
     return ds, ledger.check()
 
 # %% ../nbs/01_data_cleaning.ipynb #dd0ac435
@@ -727,30 +735,36 @@ def paragraph_repetition_filter(
 _ascii_trouble = re.compile(r'[&\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')    # all that ftfy would change in plain ASCII
 
 def repair(
-    text:str,  # any text
-) -> str:      # the same text as it was meant
+    text:str,              # any text
+    unescape_html='auto',  # turn `&lt;` into `<`: 'auto' (unless the text holds a `<`), True or False
+) -> str:                  # the same text as it was meant
     "Undo mojibake, HTML entities, curly quotes and stray control characters."
     if text.isascii() and not _ascii_trouble.search(text): return text
     import ftfy
-    return ftfy.fix_text(text)
+    return ftfy.fix_text(text, unescape_html=unescape_html)
 
-def unicode_repair() -> Rule:
+def unicode_repair(
+    unescape_html='auto',  # turn `&lt;` into `<`: 'auto' (unless the text holds a `<`), True or False
+) -> Rule:
     "Repair broken Unicode; only what is empty afterwards goes."
-    return Rule('unicode_repair', edit=repair)
+    return Rule('unicode_repair', edit=partial(repair, unescape_html=unescape_html), params=dict(unescape_html=unescape_html))
 
 # %% ../nbs/01_data_cleaning.ipynb #f9add38f
-class _WordKinds(dict):
-    "For each word met: bit 1, it is more than symbols; bit 2, it has a letter."
-    def __init__(self, symbols): self.symbols = symbols
-    def __missing__(self, word):
-        if len(self) > 300_000: self.clear()                             # memory stays bounded
-        if self.symbols is None: more = any(unicodedata.category(c)[0] not in 'PSZC' for c in word)
-        else: more = any(c not in self.symbols for c in word)
-        kind = self[word] = more + 2*any(map(str.isalpha, word))
-        return kind
-
 @lru_cache(8)
-def _word_kinds(symbols): return _WordKinds(symbols)
+def _word_kinds(symbols): return {}
+
+def look_up_words(
+    words:list,            # words of a text
+    symbols=None,          # characters that make no word; None: Unicode's punctuation, symbols, separators and controls
+):                         # (a number per word: 3 it has a letter, 1 it has none, minus its length if it is symbols only; the different words)
+    "Say of each word what it is made of, thinking about each different one only once."
+    kinds,different = _word_kinds(symbols),set(words)
+    if len(kinds) > 300_000: kinds.clear()                              # memory stays bounded
+    for word in different.difference(kinds):
+        if symbols is None: more = any(unicodedata.category(c)[0] not in 'PSZC' for c in word)
+        else: more = any(c not in symbols for c in word)
+        kinds[word] = 1 + 2*any(map(str.isalpha, word)) if more else -len(word)
+    return list(map(kinds.get, words)), different
 
 def split_words(
     text:str,  # any text
@@ -763,20 +777,19 @@ STOP_WORDS = ('the', 'be', 'to', 'of', 'and', 'that', 'have', 'with')
 
 def gopher_values(text, words, stop_words, symbols):
     words = words(text)
-    n,kinds = max(len(words), 1),_word_kinds(symbols)
-    counts = Counter(map(kinds.__getitem__, words))
-    n_real = counts[1] + counts[3]
+    kinds,different = look_up_words(words, symbols)
+    n,n_alpha,n_other = max(len(words), 1),kinds.count(3),kinds.count(1)
+    n_real,n_symbol_chars = n_alpha + n_other,3*n_alpha + n_other - sum(kinds)
     yield n_real
-    letters = sum(map(len, words)) - (sum(len(w) for w in words if not kinds[w] & 1) if counts[0] + counts[2] else 0)
-    yield letters/max(n_real, 1)
+    yield (sum(map(len, words)) - n_symbol_chars)/max(n_real, 1)
     yield text.count('#')/n
     ellipses = text.count('...') + text.count('…')
     yield ellipses/n
     lines = text.splitlines()
     yield sum(l.lstrip().startswith(('•', '-')) for l in lines)/len(lines)
     yield sum(l.rstrip().endswith(('...', '…')) for l in lines)/len(lines) if ellipses else 0.
-    yield (counts[2] + counts[3])/n
-    yield len(stop_words.intersection(words))
+    yield n_alpha/n
+    yield len(stop_words & different)
 
 def gopher_quality_filter(
     min_words:int|None=50,              # words that are more than symbols; every default is that of Rae et al. 2021
@@ -958,11 +971,12 @@ class CorpusRule(Rule):
     def judge(self, text): raise TypeError(f'{self.name} compares rows with each other: call it on a dataset, or use clean_dataset')
     def __call__(self, x): return clean_dataset(x, [self])[0] if hasattr(x, '__len__') and hasattr(x, 'column_names') else self.judge(x)
     def apply(self, ds, num_proc=None, progress=None):
+        import numpy as np
         gone,near = self.find(ds, num_proc=num_proc, progress=progress)
         limit, = self.limits
-        found = {'dropped': [False]*len(ds), 'measure': ['']*len(ds), 'value': [math.nan]*len(ds), 'threshold': [math.nan]*len(ds), 'margin': [math.inf]*len(ds), 'edited': [False]*len(ds)}
-        for row,(value,_) in {**gone, **near}.items():
-            for key,x in zip(Verdict._fields, (row in gone, limit.measure, float(value), float(limit.high), abs(value-limit.high)/limit.high)): found[key][row] = x
+        found = {k: np.full(len(ds), default) for k,default in (('dropped', False), ('value', math.nan), ('threshold', limit.high), ('margin', math.inf), ('edited', False))}
+        for row,(value,_) in {**gone, **near}.items(): found['dropped'][row],found['value'][row],found['margin'][row] = row in gone,value,abs(value-limit.high)/limit.high
+        found['measure'] = [limit.measure]*len(ds)
         names = column(ds, 'source') if 'source' in ds.column_names else [f'row {i}' for i in range(len(ds))]
         return (ds.select([i for i in range(len(ds)) if i not in gone]) if gone else ds), found, {i: names[j] for i,(_,j) in {**gone, **near}.items()}
 
