@@ -186,7 +186,7 @@ class RMSNorm(nn.Module):
         self.weight,self.eps = nn.Parameter(torch.ones(n)),eps
     def forward(self, x):
         if x.numel() > 2**16 or torch.is_grad_enabled(): return RMSNormFunction.apply(x, self.weight, self.eps)
-        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)            # a token or a few: less to start
+        return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)    # a token or a few: less to start
 
 def make_norm(
     config:GPTConfig,  # decides the kind
@@ -613,7 +613,7 @@ def configure_optimizer(self:GPT,
     weight_decay:float=0.1,         # pulls matrices towards zero; never norms and biases
     betas:tuple=(0.9, 0.95),        # AdamW's memory of gradients, and of their squares
     muon:bool=False,                # Muon for the matrices inside the blocks
-    adam_lr:float|None=None,        # with Muon, the rate of everything else; None: 0.3 of learning_rate
+    adam_lr:float|None=None,        # with Muon, the rate of everything else; None: half of learning_rate
     state:dict|None=None,           # an optimizer's `state_dict` to go on from
 ) -> torch.optim.Optimizer:         # also kept as `model.optimizer`
     "An optimizer over all weights that train: AdamW, or Muon where it helps."
@@ -623,7 +623,7 @@ def configure_optimizer(self:GPT,
     for end,splits in cuts.items() if muon else ():
         params = [rest.pop(n) for n in list(rest) if n.endswith(end)]
         if params: groups.append(dict(params=params, lr=lr, weight_decay=weight_decay, momentum=0.95, splits=splits))
-    if muon: lr = adam_lr if adam_lr is not None else 0.3*lr
+    if muon: lr = adam_lr if adam_lr is not None else 0.5*lr
     for decays in (True, False):
         params = [p for p in rest.values() if (p.ndim > 1) == decays]
         if params: groups.append(dict(params=params, lr=lr, weight_decay=weight_decay if decays and not muon else 0., betas=tuple(betas), eps=1e-8))
@@ -874,7 +874,7 @@ def plot_history(
         points = [(r['tokens'], r[key]) for r in history if key in r]
         if points: ax.plot(*zip(*points), style, lw=1, ms=4, label={'loss': 'training', 'eval_loss': 'validation'}[key])
     if ln_vocab: ax.axhline(ln_vocab, color='k', ls=':', lw=1, label='ln V: knows nothing')
-    ax.set(xlabel='tokens seen', ylabel='loss (nats per token)'); ax.legend(fontsize=8)
+    ax.set(xlabel='tokens seen', ylabel='loss (nats per token)'); ax.locator_params(axis='x', nbins=5); ax.legend(fontsize=8)
     return ax
 
 # %% ../nbs/03_gpt_model.ipynb #70011fc0
