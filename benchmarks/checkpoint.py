@@ -2,8 +2,8 @@
 
     python benchmarks/checkpoint.py [--dir FOLDER] [--rounds 5] [--threads 2] [--json]
 
-Every round runs each contestant once, in turn, on the same state and the same disk; all are flushed to it. Printed are medians, the spread (least to most), and ratios
-of the medians, which say more than the seconds. `--dir` chooses the disk; nothing is left there.
+Every round runs each contestant once, in turn, on the same state and the same disk; all are flushed to it. Printed are medians, the spread (least to most), the processor
+seconds of all threads (which a busy machine disturbs less), and ratios of the medians, which say more than the seconds. `--dir` chooses the disk; nothing is left there.
 """
 import argparse, gc, hashlib, json, os, platform, shutil, statistics, subprocess, sys, tempfile, textwrap, threading, time
 from pathlib import Path
@@ -95,19 +95,20 @@ def main():
         assert "torch" not in sys.modules; print(seconds)'''
     starts = {'load_model after import torch': lambda: fresh(model_code, where), 'from_pretrained after import torch': lambda: fresh(hf_code, where), 'get_model_info': lambda: fresh(info_code, where)}
 
-    took = {}
+    took,cpu = {},{}
     for group,timed in ((saves, True), (loads, True), (starts, False)):
         for _ in range(args.rounds):
             for name,run in group.items():
                 for left in ('raw.w', 'raw.m', 'st.w', 'st.m'): (here/left).unlink(missing_ok=True)
                 if run is with_torch: (here/'torch.pt').unlink(missing_ok=True)
                 if group is saves: os.sync() if hasattr(os, 'sync') else None
-                began = time.perf_counter(); out = run(); seconds = time.perf_counter() - began
+                began,busy = time.perf_counter(),time.process_time(); out = run(); seconds = time.perf_counter() - began
+                if timed: cpu.setdefault(name, []).append(time.process_time() - busy)
                 took.setdefault(name, []).append(seconds if timed else out)
                 later.wait(); del out; gc.collect()
     manager.close(); later.close(); shutil.rmtree(here)
     median = {k: statistics.median(v) for k,v in took.items()}
-    for k,v in took.items(): print(f'{k:36}{median[k]:8.3f} s   ({min(v):.3f} to {max(v):.3f})')
+    for k,v in took.items(): print(f'{k:36}{median[k]:8.3f} s   ({min(v):.3f} to {max(v):.3f})' + (f'   {statistics.median(cpu[k]):8.3f} s of processor' if k in cpu else ''))
     ratios = {'save / the larger of safetensors and hashing': (median['save, ours']/max(median['safetensors'], median['sha256, 2 threads']), 1.25),
               'save / torch.save': (median['save, ours']/median['torch.save'], None),
               'async save blocks / copy in memory': (median['async save, blocked']/median['copy in memory'], None),
@@ -115,6 +116,6 @@ def main():
               'resume / resume with torch.load': (median['resume, ours']/median['resume, torch'], None)}
     print()
     for k,(r,limit) in ratios.items(): print(f'{k:48}{r:6.2f}' + (f'   (at most {limit})' if limit else ''))
-    if args.json: print(json.dumps(dict(n_bytes=n_bytes, median=median, spread={k: [min(v), max(v)] for k,v in took.items()}, ratios={k: r for k,(r,_) in ratios.items()})))
+    if args.json: print(json.dumps(dict(n_bytes=n_bytes, median=median, spread={k: [min(v), max(v)] for k,v in took.items()}, cpu={k: statistics.median(v) for k,v in cpu.items()}, ratios={k: r for k,(r,_) in ratios.items()})))
 
 if __name__ == '__main__': main()
