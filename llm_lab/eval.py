@@ -273,8 +273,9 @@ def progress_bar(
 ):                            # the items, counted aloud
     "A tqdm bar that stays quiet in logs and in notebooks."
     import sys
+    if not (sys.stderr.isatty() if progress is None else progress): return items
     from tqdm.auto import tqdm
-    return tqdm(items, desc=desc, file=sys.stderr, disable=not (sys.stderr.isatty() if progress is None else progress))
+    return tqdm(items, desc=desc)
 
 # %% ../nbs/06_eval.ipynb #54828b0f
 def score_windows(
