@@ -1,6 +1,6 @@
 """Speed of `llm_lab.packing` beside its peers, in one process, one round of each after the other.
 
-    python benchmarks/packing.py [--only pack,text,bpe,batch] [--data DIR] [--peers DIR]
+    python benchmarks/packing.py [--only pack,text,bpe,batch] [--data DIR] [--peers DIR] [--docs N]
 
 --data   a folder with text/tinyshakespeare.txt and tokenizer/gpt2; without it: Python's own documentation and a vocabulary trained on it
 --peers  a folder with checkouts of karpathy/minbpe (`minbpe`) and karpathy/nanochat (`nanochat`); without it they are left out
@@ -36,7 +36,8 @@ def race(title, contenders, unit, amount, rounds=5, clock=time.process_time):
     return rate
 
 
-def bench_pack(args, n_docs=200_000, block_size=2048):
+def bench_pack(args, block_size=2048):
+    n_docs = args.docs
     from datasets import Dataset
     from datasets.utils.logging import disable_progress_bar
     from trl import pack_dataset
@@ -65,7 +66,6 @@ def bench_pack(args, n_docs=200_000, block_size=2048):
         label = f"TRL {strategy}, {'all at once' if batch is None else f'{batch} at a time'}"
         runs[label] = lambda name, strategy=strategy, batch=batch: theirs(strategy, batch, name)
     contenders = {name: (lambda f=f, name=name: f(name)) for name,f in runs.items()}
-    for f in contenders.values(): f()  # warm, and count
     race(f'packing {n_docs:,} documents, {total:,} tokens, log-normal(5.5, 1.1), rows of {block_size}', contenders, 'docs/s', n_docs, args.rounds)
     bound = total/(-(-total//block_size)*block_size)
     print(f'  fill (bound {bound:.6f}) and tokens lost: ' + '; '.join(f'{n}: {f:.5f}, {l:.1%}' for n,(f,l) in made.items()))
@@ -163,6 +163,7 @@ if __name__ == '__main__':
     parts = dict(pack=bench_pack, text=bench_text, bpe=bench_bpe, batch=bench_batch)
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--only', default=','.join(parts)); p.add_argument('--data', type=Path); p.add_argument('--peers', type=Path); p.add_argument('--rounds', type=int, default=5)
+    p.add_argument('--docs', type=int, default=200_000, help='documents to pack')
     args = p.parse_args()
     print(f'{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, OMP_NUM_THREADS={os.environ["OMP_NUM_THREADS"]}, '
           + ', '.join(f'{m} {metadata.version(m)}' for m in ('numpy', 'torch', 'trl', 'datasets', 'pyarrow', 'tiktoken', 'tokenizers')))
