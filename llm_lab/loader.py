@@ -170,7 +170,7 @@ class LocalHub:
         from http.server import ThreadingHTTPServer
         from tempfile import TemporaryDirectory
         self._server = ThreadingHTTPServer(('127.0.0.1', 0), _hub_handler(self))
-        self._server.daemon_threads = True
+        self._server.daemon_threads,self._server.handle_error = True,lambda request, address: None     # a client that hangs up is no news
         threading.Thread(target=self._server.serve_forever, args=(.02,), daemon=True).start()
         self.url,self._tmp = f'http://127.0.0.1:{self._server.server_port}',TemporaryDirectory(ignore_cleanup_errors=True)
         self.env = dict(HF_ENDPOINT=self.url, HF_HUB_CACHE=str(self.cache or self._tmp.name), HF_HUB_OFFLINE='0', TRANSFORMERS_OFFLINE='0')
