@@ -52,7 +52,7 @@ def bench_pack(args, block_size=2048):
     made = {}
     def ours(seqs, strategy='best_fit', everything=False, name=None):
         rows = pack_sequences(seqs, block_size, strategy)
-        if everything: rows.position_ids, rows.labels
+        if everything: rows.doc_ids, rows.position_ids, rows.labels
         if name not in made: made[name] = (rows.fill_rate, rows.ledger.dropped/total)
     def theirs(strategy, batch_size, name):
         packed = pack_dataset(ds, block_size, strategy, map_kwargs=dict(batch_size=batch_size, load_from_cache_file=False, keep_in_memory=True))
@@ -60,7 +60,7 @@ def bench_pack(args, block_size=2048):
             kept = len(packed.data.column('input_ids').combine_chunks().flatten())
             made[name] = (kept/len(packed)/block_size, 1-kept/total)
     runs = {'ours, Arrow column': lambda name: ours(column, name=name), 'ours, list of arrays': lambda name: ours(arrays, name=name),
-            'ours, Arrow, with labels and positions': lambda name: ours(column, everything=True, name=name),
+            'ours, Arrow, all four arrays': lambda name: ours(column, everything=True, name=name),
             'ours, concat': lambda name: ours(column, 'concat', name=name)}
     for strategy,batch in ('bfd_split', 1000), ('bfd_split', None), ('bfd', 1000):
         label = f"TRL {strategy}, {'all at once' if batch is None else f'{batch} at a time'}"

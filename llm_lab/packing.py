@@ -727,10 +727,9 @@ class PackedRows:
     "Packed rows as arrays `(rows, block_size)`, with a ledger of their tokens."
     def __init__(self,
         input_ids:np.ndarray,  # (R, T) int32 token ids
-        doc_ids:np.ndarray,    # (R, T) int32 index of the sequence in the input, -1 for padding
-        segments:tuple,        # first slot and length of every piece and padding, row after row
+        pieces:tuple,          # document (-1 for padding), first slot and length of every piece and padding, row after row
         tokens_read:int,       # tokens that came in
-    ): self.input_ids,self.doc_ids,self._segments,self.tokens_read = input_ids,doc_ids,segments,tokens_read
+    ): self.input_ids,self._pieces,self.tokens_read = input_ids,pieces,tokens_read
 
     def __len__(self): return len(self.input_ids)
     def __repr__(self): return f'PackedRows({len(self)} rows of {self.block_size} slots, {self.fill_rate:.2%} filled)'
@@ -740,9 +739,15 @@ class PackedRows:
     def fill_rate(self) -> float: return self.ledger.fill_rate
 
     @cached_property
+    def doc_ids(self) -> np.ndarray:       # (R, T) int32
+        "The index of each token's sequence in the input, -1 for padding."
+        doc,_,length = self._pieces
+        return np.repeat(doc, length).reshape(self.input_ids.shape)
+
+    @cached_property
     def position_ids(self) -> np.ndarray:  # (R, T) int32
         "The place of each token in its piece, from 0."
-        slot,length = self._segments
+        _,slot,length = self._pieces
         at = np.repeat((-slot).astype(np.int32), length)
         at += np.arange(at.size, dtype=np.int32)
         return at.reshape(self.input_ids.shape)
@@ -750,7 +755,7 @@ class PackedRows:
     @cached_property
     def labels(self) -> np.ndarray:        # (R, T) int32
         "The ids, not shifted, and -100 where there is nothing to learn."
-        labels,(slot,length) = self.input_ids.copy(),self._segments
+        labels,(_,slot,length) = self.input_ids.copy(),self._pieces
         labels.reshape(-1)[slot[length > 0]] = -100
         labels[self.doc_ids < 0] = -100
         return labels
@@ -782,13 +787,12 @@ def pack_sequences(
     if flat.dtype.kind not in 'iu': raise TypeError(f'token ids must be integers, these are {flat.dtype}')
     plan = plan_rows(lens, block_size, strategy, long)
     slot,length,is_pad = _segments(plan.length, np.diff(plan.row_start), block_size)
-    doc_ids = np.full(len(slot), -1, np.int32)
-    doc_ids[~is_pad] = plan.doc
-    doc_ids = np.repeat(doc_ids, length)                             # (rows*block_size,)
-    ids,source = np.empty(doc_ids.size, np.int32),(np.cumsum(lens)-lens)[plan.doc] + plan.start
+    doc = np.full(len(slot), -1, np.int32)
+    doc[~is_pad] = plan.doc
+    ids,source = np.empty(length.sum(), np.int32),(np.cumsum(lens)-lens)[plan.doc] + plan.start
     for s,d,n in zip(source.tolist(), slot[~is_pad].tolist(), plan.length.tolist()): ids[d:d+n] = flat[s:s+n]
-    if (length[is_pad] > 0).any(): ids[doc_ids < 0] = pad_id
-    return PackedRows(ids.reshape(-1, block_size), doc_ids.reshape(-1, block_size), (slot, length), int(lens.sum()))
+    for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): ids[d:d+n] = pad_id
+    return PackedRows(ids.reshape(-1, block_size), (doc, slot, length), int(lens.sum()))
 
 # %% ../nbs/02_packing.ipynb #317dc19b
 def document_mask(
