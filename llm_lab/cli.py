@@ -327,7 +327,7 @@ def evaluate_step(
     model = load_model(run.checkpoints().latest())
     encode = model.tokenizer.encode_batch
     n_bytes,n_tokens = text_size(model.tokenizer, val)
-    scores = dict(model=float(bits_per_byte(model, val, model.tokenizer)), **compression_bits_per_byte(val),
+    scores = dict(model=float(bits_per_byte(model, val, model.tokenizer, progress=run.progress)), **compression_bits_per_byte(val),
                   **ngram_bits_per_byte(encode(train), encode(val), n_bytes, model.config.vocab_size))
     return dict(title='Evaluate', **{'in': dict(documents=len(val), bytes=n_bytes)}, out=dict(bits_per_byte=scores['model']),
                 bits_per_byte=scores, heldout=dict(documents=len(val), bytes=n_bytes, tokens=n_tokens))
@@ -396,7 +396,7 @@ def write_report(
     "Write report.json and report.html from the records of the steps."
     import psutil
     from llm_lab import __version__
-    from llm_lab.eval import report
+    from llm_lab.eval import report, write_model_card
     steps = [run.state['steps'][s] for s in STEPS]
     payload = {k: v for s in steps for k,v in s.items() if k not in ('name', 'title', 'wall_s', 'peak_bytes', 'in', 'out')}
     here = f'{run.path.parent.name}/{run.name}' if run.path.parent.name else run.name
@@ -405,7 +405,7 @@ def write_report(
                  attempts=run.state['attempts'], wall_s=max(alive, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in ('name', 'title', 'wall_s', 'peak_bytes', 'in', 'out')} for s in steps], **payload, next=next_commands(run))
     write_json(run.path/'report.json', value)
-    report(run.path)
+    report(run.path); write_model_card(run.path)
     return value
 
 def versions() -> dict:  # name → version

@@ -64,7 +64,7 @@ def check_pages():
     workers = '2' if posix and (os.cpu_count() or 1) > 1 else '0'
     cmd = [sys.executable, '-c', 'from nbdev.test import nbdev_test; nbdev_test()', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
     start = time.time()
-    code, out = sh(*cmd, OMP_NUM_THREADS='1' if workers == '2' else os.environ.get('OMP_NUM_THREADS', ''), MPLBACKEND='agg')
+    code, out = sh(*cmd, PYTHONUNBUFFERED='1', MPLBACKEND='agg', **({'OMP_NUM_THREADS': '1'} if workers == '2' else {}))
     ran, failed = set(re.findall(r'- Completed .*?([\w.-]+\.ipynb)', out)), set(re.findall(r'^\t(\S+\.ipynb)', out, re.M))
     for p in pages: note(f'page {p.name}', p.name in ran and p.name not in failed and (code == 0 or bool(failed)), '' if p.name in ran else 'it did not run')
     note(f'{len(ran)} of {len(pages)} pages ran in {time.time()-start:.0f} s', len(ran) == len(pages) > 0 and (code == 0) == (not failed))
