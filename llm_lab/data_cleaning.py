@@ -479,7 +479,7 @@ class Rule:
 # %% ../nbs/01_data_cleaning.ipynb #4fcc3a90
 LEDGER_COLUMNS = ('rule', 'measure', 'value', 'threshold', 'source', 'snippet', 'row', 'twin')
 
-@dataclass
+@dataclass(repr=False)
 class Ledger:
     "Every row a cleaning run read: how many stayed, and for each one dropped the rule, the measured value and the threshold."
     read:int=0                                # rows that came in
@@ -513,6 +513,7 @@ class Ledger:
             assert listed == s['dropped'], f"{s['rule']} dropped {s['dropped']} rows but {listed} are listed"
         return self
 
+    def __repr__(self): return f'Ledger: {self.read:,} read, {self.kept:,} kept' + ''.join(f', {n:,} dropped by {rule}' for rule,n in self.counts.items() if n)
     def to_dict(self): return dict(read=self.read, kept=self.kept, counts=self.counts, steps=self.steps, near=self.near, dropped=self.dropped)
     def _repr_markdown_(self):
         rows = [f"| {s['rule']} | {s['edited']:,} | {s['dropped']:,} | {s['left']:,} |" for s in self.steps]
