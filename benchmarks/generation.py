@@ -31,15 +31,18 @@ def measure(name, args):
         begin = time.perf_counter()
         out['compiled_same_ids'] = bool((mine(one, compile=True) == mine(one)).all()); out['compile_s'] = time.perf_counter() - begin
         sides['ours compiled, batch 1'] = lambda: mine(one, compile=True)
-    times = {k: [] for k in sides}
+    times,cpu = {k: [] for k in sides},{k: [] for k in sides}
     for _ in range(args.rounds):
         for k,f in sides.items():
-            begin = time.perf_counter(); f(); times[k].append(time.perf_counter() - begin)
+            begin,begin_cpu = time.perf_counter(),time.process_time()
+            f()
+            times[k].append(time.perf_counter() - begin); cpu[k].append(time.process_time() - begin_cpu)
     rate = {k: (8 if 'batch 8' in k else 1)*n/statistics.median(t) for k,t in times.items()}
     ratio = {k: rate[k]/rate[f'transformers, batch {k[-1]}'] for k in sides if 'ours' in k}
-    for k,t in times.items(): print(f'{name:6} {k:24} {rate[k]:8.1f} tokens/s  {"×%.2f" % ratio[k] if k in ratio else "     "}  spread {(max(t) - min(t))/statistics.median(t):.0%}', flush=True)
+    cpu_ratio = {k: statistics.median(cpu[f'transformers, batch {k[-1]}'])/statistics.median(cpu[k]) for k in ratio}   # what is left of the ratio when others use the machine too
+    for k,t in times.items(): print(f'{name:6} {k:24} {rate[k]:8.1f} tokens/s  {"×%.2f" % ratio[k] if k in ratio else "     "}  spread {(max(t) - min(t))/statistics.median(t):.0%}{"  by processor time ×%.2f" % cpu_ratio[k] if k in ratio else ""}', flush=True)
     print(f'{name:6} same ids as transformers: {out["same_ids"]}' + (f', compiled: {out["compiled_same_ids"]} (compiling took {out["compile_s"]:.0f} s)' if 'compile_s' in out else ''), flush=True)
-    return out | dict(tokens_per_s=rate, ratio=ratio)
+    return out | dict(tokens_per_s=rate, ratio=ratio, cpu_ratio=cpu_ratio)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -59,8 +59,9 @@ def attend_plain(
 def prefers_plain(
     q:Tensor,   # (B, H, T, D) queries
 ) -> bool:      # whether `attend_plain` is the faster one here
-    "On a CPU, short rows and bfloat16 go better without the fused kernel."
-    return q.device.type == 'cpu' and q.shape[-2] <= (1024 if q.dtype == torch.bfloat16 else 64)
+    "On a CPU, bfloat16 and single queries go better without the fused kernel."
+    T = q.shape[-2]
+    return q.device.type == 'cpu' and (T == 1 or q.dtype == torch.bfloat16 and T <= 1024)
 
 def attend(
     q:Tensor,               # (B, H, T, D) queries
@@ -365,7 +366,7 @@ def make_mask(self:GPT,
 ) -> Tensor|None:                  # True where a token may look; None: all of the past
     "Who may look where: at the past, and inside one document."
     if doc_ids is not None: return (causal_mask(T, doc_ids.device) & (doc_ids[:,:,None] == doc_ids[:,None,:]))[:,None]   # (B, 1, T, T)
-    if start == 0 and T > 64 or T == 1: return None
+    if start == 0 or T == 1: return None
     return torch.ones(T, start + T, dtype=torch.bool, device=self.device).tril(start)
 
 # %% ../nbs/03_gpt_model.ipynb #05a6c817
