@@ -49,7 +49,7 @@ def flops_per_token(
     return 6*(s.n_layer*block + s.vocab_size*s.n_embd) + 12*s.n_layer*s.n_embd*s.block_size
 
 # %% ../nbs/08_cli.ipynb #e9ded3d4
-CORE_FLOPS = 3.3e11     # floating-point operations a second in training on two cores, as measured with the default settings
+CORE_FLOPS = 3e11       # floating-point operations a second in training on two cores, as measured with the default settings
 FIXED_S = 25            # seconds that starting, fine-tuning and the report take in any run
 TEXT_S = 75             # seconds that reading, cleaning and scoring take with the whole embedded corpus
 TEXT_BYTES = 12_000_000 # text from the embedded corpus in a run of five minutes or more

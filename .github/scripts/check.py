@@ -23,7 +23,6 @@ def sh(*cmd, cwd=root, **env):
     done = subprocess.run([str(c) for c in cmd], cwd=cwd, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
     return done.returncode, done.stdout
 
-def nbdev(name, cwd): return sh(sys.executable, '-c', f'import nbdev.cli, nbdev.clean, nbdev.doclinks, nbdev.export; from nbdev import *; from nbdev.clean import nbdev_clean; from nbdev.doclinks import nbdev_export; {name}()', cwd=cwd)
 
 def differing(a, b):
     "Names of files that are not the same bytes in folders `a` and `b`."
@@ -40,7 +39,7 @@ def copy_of_source(tmp):
 def check_clean():
     "Notebooks hold no churn: nbdev_clean changes nothing."
     with tempfile.TemporaryDirectory() as d:
-        code, out = nbdev('nbdev_clean', copy_of_source(Path(d)))
+        code, out = sh(bin_dir/'nbdev_clean', cwd=copy_of_source(Path(d)))
         changed = differing(root/'nbs', Path(d)/'nbs')
     note('notebooks are clean', code == 0 and not changed, f'run nbdev_clean: it changes {", ".join(changed)}' if changed else out)
 
@@ -50,7 +49,7 @@ def check_sync():
         tmp = copy_of_source(Path(d))
         for f in (tmp/'llm_lab').glob('*.py'):
             if f.name != '__init__.py': f.unlink()
-        code, out = nbdev('nbdev_export', tmp)
+        code, out = sh(bin_dir/'nbdev_export', cwd=tmp)
         changed = differing(root/'llm_lab', tmp/'llm_lab')
     note('package and notebooks agree', code == 0 and not changed,
          f'these differ from what the notebooks export: {", ".join(changed)}; edit the page, run nbdev_export (a module without a page: delete it)' if changed else out)
@@ -62,7 +61,7 @@ def check_readme():
 def check_pages():
     "Every page runs, and the number of pages that ran is the number there is."
     workers = '2' if posix and (os.cpu_count() or 1) > 1 else '0'
-    cmd = [sys.executable, '-c', 'from nbdev.test import nbdev_test; nbdev_test()', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
+    cmd = [bin_dir/'nbdev_test', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
     start = time.time()
     code, out = sh(*cmd, PYTHONUNBUFFERED='1', MPLBACKEND='agg', **({'OMP_NUM_THREADS': '1'} if workers == '2' else {}))
     ran, failed = set(re.findall(r'- Completed .*?([\w.-]+\.ipynb)', out)), set(re.findall(r'^\t(\S+\.ipynb)', out, re.M))
