@@ -178,9 +178,10 @@ def worker(name, corpus, mb, n_docs, workers):
     sys.path.append(str(root)); sys.path += [p for p in os.environ.get('LLM_LAB_SITE', '').split(os.pathsep) if p]
     texts = read(corpus, mb, n_docs)
     work = WORK[name](texts, workers)
-    start = time.perf_counter(); result = work(); wall = time.perf_counter()-start
+    def cpu(): return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    start,start_cpu = time.perf_counter(),cpu(); result = work(); wall,used = time.perf_counter()-start,cpu()-start_cpu
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))/1024
-    print(json.dumps(dict(wall=wall, result=result, docs=len(texts), mb=sum(len(t.encode()) for t in texts)/1e6, peak_mb=peak)))
+    print(json.dumps(dict(wall=wall, cpu=used, result=result, docs=len(texts), mb=sum(len(t.encode()) for t in texts)/1e6, peak_mb=peak)))
 
 def measure(python, name, corpus, mb=None, n_docs=None, workers=1):
     import site
@@ -191,14 +192,16 @@ def measure(python, name, corpus, mb=None, n_docs=None, workers=1):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 def show(rows, first):
-    "A line per tool: median rate, spread, memory, and how many times ours is faster on the same documents."
+    "A line per tool: median rates by the clock and by processor time, spread, memory, and how many times ours is faster on the same documents."
     for label,runs in rows.items():
         bad = [r['error'] for r in runs if 'error' in r]
-        if bad: print(f'  {label:34} failed: {bad[0]}'); continue
-        walls = [r['wall'] for r in runs]; r = runs[0]; wall = statistics.median(walls)
-        against = statistics.median(x['wall'] for x in rows[first])
-        ratio = f"  ours is {wall/against:5.1f} x as fast" if label != first and rows[first][0]['docs'] == r['docs'] else ''
-        print(f"  {label:34} {r['docs']/wall:9,.0f} documents/s {r['mb']/wall:7.2f} MB/s   spread {(max(walls)-min(walls))/wall:4.0%}   peak {max(x['peak_mb'] for x in runs):6,.0f} MB   result {r['result']}{ratio}")
+        if bad: print(f'  {label:34} failed: {bad[0]}', flush=True); continue
+        median = lambda key, runs=runs: statistics.median(r[key] for r in runs)
+        walls,r = [x['wall'] for x in runs],runs[0]
+        same = label != first and 'error' not in rows[first][0] and rows[first][0]['docs'] == r['docs']
+        ratio = f"   ours is {median('wall')/median('wall', rows[first]):.1f} x as fast ({median('cpu')/median('cpu', rows[first]):.1f} x by processor time)" if same else ''
+        print(f"  {label:34} {r['docs']/median('wall'):9,.0f} documents/s {r['mb']/median('wall'):7.2f} MB/s ({r['mb']/median('cpu'):.2f} per processor second)   spread {(max(walls)-min(walls))/median('wall'):4.0%}"
+              f"   peak {max(x['peak_mb'] for x in runs):6,.0f} MB   result {r['result']}{ratio}", flush=True)
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == 'worker':
@@ -226,7 +229,7 @@ def main():
         for name in [a.rule] if a.rule else ['quality', 'repetition']:
             print(f'Gopher {name}')
             rows = {}
-            for _ in range(a.rounds):                                    # interleaved: every tool once per round
+            for _ in range(max(a.rounds-1, 1)):                          # interleaved: every tool once per round
                 for label,python,work,size,workers in [('ours, all, 1 worker', ours, 'ours', None, 1), ('ours, all, 2 workers', ours, 'ours', None, 2), ('ours, rule alone, all', ours, 'bare', None, 1)]:
                     rows.setdefault(label, []).append(measure(python, f'{work}-{name}', a.corpus, size, None, workers))
             show(rows, 'ours, all, 1 worker')
@@ -242,7 +245,7 @@ def main():
     else:
         for n_docs,tools,workers in [(None, ['rensa', 'datasketch'], 1), (None, [], 2), (a.slow_docs, ['text_dedup', 'datatrove'], 1)]:
             rows = {}
-            for _ in range(a.rounds if n_docs or workers == 2 else max(a.rounds-1, 1)):
+            for _ in range(a.rounds if n_docs else max(a.rounds-1, 1)):
                 rows.setdefault(f'ours, {n_docs or "all"} documents, {workers} worker', []).append(measure(ours, 'ours-dedup', a.corpus, None, n_docs, workers))
                 for tool in tools if a.peers else []: rows.setdefault(tool, []).append(measure(a.peers, f'{tool}-dedup', a.corpus, None, n_docs, workers))
             show(rows, next(iter(rows)))

@@ -120,7 +120,7 @@ def iter_lines(
 
 # %% ../nbs/01_data_cleaning.ipynb #d01e712c
 def get_field(
-    record,          # one decoded record
+    record:dict,     # one decoded record
     text_field:str,  # a field; dots lead into nested objects
 ):                   # (text, None) or (None, why not)
     "The text in a record, or the reason why there is none."
@@ -289,9 +289,9 @@ def read_parquet(
 
 # %% ../nbs/01_data_cleaning.ipynb #c4f2d40b
 def chunk_texts(
-    texts,                       # texts, any iterable of str
+    texts:list,                  # texts, any iterable of str
     chunk_size:int,              # words (or tokens) in a piece; the last piece of a text may be shorter
-    tokenizer=None,              # anything with `encode` and `decode`: count its tokens instead of words
+    tokenizer:object=None,       # anything with `encode` and `decode`: count its tokens instead of words
     keep_whitespace:bool=False,  # keep white space as it is (tokens always do)
 ) -> list:                       # the pieces, in order; none crosses from one text into the next
     "Cut texts into pieces of a fixed number of words or tokens."
@@ -546,7 +546,7 @@ def load(cls:Ledger,
 # %% ../nbs/01_data_cleaning.ipynb #7c23acc5
 @patch
 def plot(self:Ledger,
-    ax=None,  # matplotlib axes; None: new ones
+    ax:object=None,  # matplotlib axes; None: new ones
 ):            # the axes
     "The rows left after each rule, and how many it dropped."
     import matplotlib.pyplot as plt
@@ -571,7 +571,7 @@ def moved(self:Ledger,
 
 # %% ../nbs/01_data_cleaning.ipynb #496e444f
 def check_text_column(
-    ds,  # a `datasets.Dataset`
+    ds:'Dataset', # a `datasets.Dataset`
 ):
     "Complain early, and by row, about a dataset without usable texts."
     if 'text' not in ds.column_names: raise ValueError(f"no column 'text' in the dataset; it has {ds.column_names}: rename one with ds.rename_column(..., 'text')")
@@ -583,24 +583,24 @@ def check_text_column(
         if row is not None: raise TypeError(f'text {row} is NoneType, expected str')
 
 def text_batches(
-    ds,                   # a `datasets.Dataset` with a column text
+    ds:'Dataset',         # a `datasets.Dataset` with a column text
     batch_size:int=1000,  # rows per batch
 ):                        # lists of str
     "The texts of a dataset, one batch at a time."
     for batch in ds.select_columns('text').with_format('arrow').iter(batch_size): yield batch['text'].to_pylist()
 
 def column(
-    ds,        # a `datasets.Dataset`
+    ds:'Dataset', # a `datasets.Dataset`
     name:str,  # a column
 ) -> list:     # its values
     "One column as a plain list."
     return ds.select_columns(name).with_format('arrow')[:][name].to_pylist() if len(ds) else []
 
 def map_batches(
-    ds,             # a `datasets.Dataset`
-    function,       # a batch in, a batch out
-    num_proc=None,  # processes; None or 1: this one
-    progress=None,  # None: a bar on a terminal only
+    ds:'Dataset',   # a `datasets.Dataset`
+    function:object,  # a batch in, a batch out
+    num_proc:int|None=None, # processes; None or 1: this one
+    progress:bool|None=None, # None: a bar on a terminal only
     **kwargs,       # passed on to `Dataset.map`
 ):                  # the mapped dataset
     "`Dataset.map` in batches, run even where a cached result exists, with the bar under our control."
@@ -616,7 +616,7 @@ def map_batches(
 # %% ../nbs/01_data_cleaning.ipynb #10bd98c0
 @patch
 def verdicts(self:Rule,
-    batch,  # a batch of rows, {'text': [...], ...}
+    batch:dict,  # a batch of rows, {'text': [...], ...}
 ) -> dict:  # the fields of `Verdict` as columns; with an edit also edited and text
     "For a batch of rows: the verdict on each, and the new texts of an editing rule."
     texts,found = zip(*map(self.judge, batch['text']))
@@ -625,9 +625,9 @@ def verdicts(self:Rule,
 
 @patch
 def apply(self:Rule,
-    ds,             # `datasets.Dataset` with a column text
-    num_proc=None,  # processes; None: this one
-    progress=None,  # None: a bar on a terminal only
+    ds:'Dataset',   # `datasets.Dataset` with a column text
+    num_proc:int|None=None, # processes; None: this one
+    progress:bool|None=None, # None: a bar on a terminal only
 ):                  # (rows that stay, the verdicts on all rows as columns, {row: twin} of duplicates)
     "Judge every row of a dataset."
     import numpy as np
@@ -668,10 +668,10 @@ def snippet(
     return text if len(text) <= width else text[:width-1] + '…'
 
 def clean_dataset(
-    ds,                  # `datasets.Dataset` with a column text, and perhaps source
+    ds:'Dataset',        # `datasets.Dataset` with a column text, and perhaps source
     rules=None,          # rules, applied in this order; None: `default_rules()`
-    progress=None,       # None: a bar on a terminal only
-    num_proc=None,       # processes; None: this one
+    progress:bool|None=None, # None: a bar on a terminal only
+    num_proc:int|None=None, # processes; None: this one
 ):                       # (the rows that stay, the `Ledger`)
     "Apply rules in order and account for every row."
     import numpy as np
@@ -708,7 +708,7 @@ def paragraph_length_filter(
 
 # %% ../nbs/01_data_cleaning.ipynb #ae03075e
 def edges(
-    ds,         # `datasets.Dataset` with a column text
+    ds:'Dataset', # `datasets.Dataset` with a column text
     rule:Rule,  # a rule with limits
 ):              # `pandas.DataFrame`: measure, threshold, and on both sides the nearest value with its text
     "For each threshold the text that only just stays and the one that only just goes."
@@ -728,12 +728,12 @@ def edges(
     return pd.DataFrame(rows)
 
 def plot_measure(
-    ds,              # `datasets.Dataset` with a column text
+    ds:'Dataset',    # `datasets.Dataset` with a column text
     rule:Rule,       # a rule with limits
     which:int=0,     # which of its limits
     max_value=None,  # values beyond are drawn in the last bar
     bins:int=40,     # bars
-    ax=None,         # matplotlib axes; None: new ones
+    ax:object=None,  # matplotlib axes; None: new ones
 ):
     "The distribution of what a rule measures, with the part that goes in red."
     import matplotlib.pyplot as plt, numpy as np
@@ -1177,15 +1177,15 @@ def jaccard(
     return shared/(len(both)-shared) if len(both) else 0.
 
 def near_duplicates(
-    ds,                     # `datasets.Dataset` with a column text
+    ds:'Dataset',           # `datasets.Dataset` with a column text
     threshold:float=0.8,    # smallest similarity of a pair
     n_words:int=5,          # words in a shingle
     n_hashes:int=64,        # values in a signature
     seed:int=0,             # draws the hash functions
     kept_only:bool=False,   # compare with rows that stay only, as a cleaning run does, and give each row its best pair
     misses:dict|None=None,  # takes {row: (similarity, earlier row)} of the candidates below the threshold
-    num_proc=None,          # processes for the signatures
-    progress=None,          # None: a bar on a terminal only
+    num_proc:int|None=None, # processes for the signatures
+    progress:bool|None=None, # None: a bar on a terminal only
 ) -> list:                  # triples (earlier row, later row, similarity)
     "Pairs of rows that share most of their shingles: proposed by MinHash, confirmed by counting."
     import numpy as np
@@ -1231,7 +1231,7 @@ def near_deduplication(
     return CorpusRule('near_deduplication', limits=(Limit('Jaccard similarity', high=threshold),), find=partial(_find_near, **params), params=params)
 
 def duplicate_clusters(
-    ds,                    # `datasets.Dataset` with a column text
+    ds:'Dataset',          # `datasets.Dataset` with a column text
     rule:Rule|None=None,   # a duplicate rule; None: `near_deduplication()`
 ) -> list:                 # one dict per cluster, largest first: kept (a row), copies (a list of (row, value))
     "What a duplicate rule would drop and for which row, before anything is deleted."
@@ -1316,7 +1316,7 @@ def cut_documents(
 
 def read_documents(
     path:str|Path,          # a file or a folder: text, JSON lines, JSON, CSV or Parquet, also packed with gzip or zstd
-    progress=None,          # None: a bar on a terminal only
+    progress:bool|None=None, # None: a bar on a terminal only
     text_field:str='text',  # the field of records that holds the text
     encoding:str='utf-8',   # how text is to be read
     on_error:str='raise',   # 'raise', or 'skip' to leave out malformed lines
@@ -1338,7 +1338,7 @@ def read_documents(
 
 # %% ../nbs/01_data_cleaning.ipynb #d194e999
 def split_documents(
-    ds,                      # `datasets.Dataset` with text and perhaps source
+    ds:'Dataset',            # `datasets.Dataset` with text and perhaps source
     val_fraction:float=0.1,  # share of documents to hold out, roughly
     seed:int=0,              # another seed, another split
 ):                           # (train, val)
@@ -1352,7 +1352,7 @@ def split_documents(
 
 # %% ../nbs/01_data_cleaning.ipynb #0b4a5fe3
 def summary_pairs(
-    ds,               # `datasets.Dataset` of docstring-like texts
+    ds:'Dataset',     # `datasets.Dataset` of docstring-like texts
     min_lines:int=2,  # lines the body needs
 ):                    # `datasets.Dataset` with columns prompt, completion and source
     "Pairs of a docstring's body and the sentence that opens it."
@@ -1417,7 +1417,7 @@ def prepare_dataset(
     keep_whitespace:bool=False, # keep white space inside pieces as it is
     delimiter:str|None=None,    # of CSV; None: whichever of , ; tab | the header uses most
     folder=None,                # where the Arrow file goes; None: a temporary folder, removed when Python ends
-    progress=None,              # None: a bar on a terminal only
+    progress:bool|None=None,    # None: a bar on a terminal only
 ):                              # `datasets.Dataset` with columns text and source; with `return_ledger` also the `Ledger`
     "Read anything into a dataset on disk, without empty and repeated rows."
     skipped,dropped,seen,n_read,counts,start = [],[],{},0,Counter(),time.perf_counter()
@@ -1450,7 +1450,7 @@ def load_text_data(
     per:str='line',        # what becomes a row in a text file: 'line', 'paragraph' or 'file'
     encoding:str='utf-8',  # how text is to be read
     on_error:str='raise',  # 'raise', or 'skip' to leave out malformed lines
-    progress=None,         # None: a bar on a terminal only
+    progress:bool|None=None, # None: a bar on a terminal only
 ):                         # `datasets.Dataset` with columns text and source
     "Read a folder as it is: neither cut nor deduplicated; only blank lines are left out."
     return _to_arrow((t, s) for t,s in _source_rows(folder, text_field, None, recursive, per, encoding, on_error, None, progress, None) if t.strip())
