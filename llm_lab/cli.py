@@ -376,9 +376,9 @@ def quiet():
     "Work offline, without the libraries' own progress bars, with `kill` meaning Ctrl-C; put everything back at the end."
     import datasets, transformers
     keep = {k: os.environ.get(k) for k in ('HF_HUB_OFFLINE', 'HF_HUB_DISABLE_TELEMETRY', 'DISABLE_TELEMETRY')}
-    bars,verbosity = datasets.are_progress_bars_disabled(),transformers.logging.get_verbosity()
+    bars,weights_bar,verbosity = datasets.are_progress_bars_disabled(),transformers.logging.is_progress_bar_enabled(),transformers.logging.get_verbosity()
     os.environ.update(HF_HUB_OFFLINE='1', HF_HUB_DISABLE_TELEMETRY='1', DISABLE_TELEMETRY='1')
-    datasets.disable_progress_bars(); transformers.logging.set_verbosity_error()
+    datasets.disable_progress_bars(); transformers.logging.disable_progress_bar(); transformers.logging.set_verbosity_error()
     def stop(signum, frame): raise KeyboardInterrupt
     main = threading.current_thread() is threading.main_thread()
     old = signal.signal(signal.SIGTERM, stop) if main else None
@@ -387,6 +387,7 @@ def quiet():
         if main: signal.signal(signal.SIGTERM, old)
         for k,v in keep.items(): os.environ.pop(k, None) if v is None else os.environ.__setitem__(k, v)
         if not bars: datasets.enable_progress_bars()
+        if weights_bar: transformers.logging.enable_progress_bar()
         transformers.logging.set_verbosity(verbosity)
 
 # %% ../nbs/08_cli.ipynb #5425553e
@@ -481,7 +482,7 @@ def run(
     n_embd:int=RunSettings.n_embd,         # channels per token
     batch_size:int=RunSettings.batch_size, # rows per training step
     lora_r:int=RunSettings.lora_r,         # rank of the fine-tuning update
-    progress:bool=True,                    # progress bars
+    progress:Optional[bool]=None,          # progress bars; without it, on a terminal
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
     settings = RunSettings(input, text_field, minutes, seed, vocab_size, block_size, n_layer, n_head, n_embd, batch_size, lora_r)
@@ -522,7 +523,7 @@ def clean(
     "Clean documents; every dropped row is in the ledger with its reason."
     from llm_lab.data_cleaning import clean_dataset, read_documents
     with quiet():
-        ds,ledger = clean_dataset(read_documents(input, progress=True), progress=True)
+        ds,ledger = clean_dataset(read_documents(input, progress=None), progress=None)
         with whole(output) as tmp: ds.to_parquet(tmp)
     folder = Path(output).with_suffix('.ledger'); ledger.save(folder)
     for f in ledger.funnel(): print(f'{f["rule"]:32} {f["dropped"]:8,} dropped {f["left"]:8,} left')
@@ -540,7 +541,7 @@ def pack(
     from types import SimpleNamespace
     from llm_lab.data_cleaning import read_documents, split_documents
     from llm_lab.packing import GPTDataLoader, Tokenizer, train_bpe
-    train,val = split_documents(read_documents(input, progress=True), val_fraction=0.1, seed=seed)
+    train,val = split_documents(read_documents(input, progress=None), val_fraction=0.1, seed=seed)
     tok = Tokenizer.load(tokenizer) if tokenizer else train_bpe(train['text'], vocab_size)
     loader = GPTDataLoader(SimpleNamespace(block_size=block_size, batch_size=1), tok, seed=seed)
     loader.prepare_data(train, val, folder=output); tok.save(Path(output)/'tokenizer')
@@ -570,7 +571,7 @@ def train(
         torch.manual_seed(seed)
         model,state = manager.load() if manager.latest() else (GPT(config, tok), None)
         optimizer = model.configure_optimizer(learning_rate, muon=True, adam_lr=learning_rate/2, state=state)
-        model.fit(GPTDataLoader.from_folder(model.config, data, tok, seed=seed), optimizer, max_iters=max_iters, checkpoints=manager, progress=True)
+        model.fit(GPTDataLoader.from_folder(model.config, data, tok, seed=seed), optimizer, max_iters=max_iters, checkpoints=manager, progress=None)
     print(f'step {model.train_state["step"]:,} of {max_iters:,}: {manager.latest()}')
 
 # %% ../nbs/08_cli.ipynb #60e092a4
@@ -641,7 +642,7 @@ def finetune(
     if kind is None or not Path(data).exists(): raise ValueError(f'{data}: expected an existing .jsonl, .csv or .parquet file')
     with quiet():
         pairs = load_dataset(kind, data_files=data, split='train').train_test_split(0.1, seed=seed)
-        r = lora_finetune(model, pairs['train'], pairs['test'], output, r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed, progress=True)
+        r = lora_finetune(model, pairs['train'], pairs['test'], output, r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed, progress=None)
     print(f'loss {r["loss_before"]:.3f} → {r["loss_after"]:.3f} on {r["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
 
 def merge(
@@ -669,7 +670,7 @@ def download(
     "Download a model to a folder: all of it or nothing, resumed where it stopped."
     from llm_lab.loader import download_model_manually
     if not model or not output: raise ValueError('download needs --model NAME and --output FOLDER')
-    print(f'complete in {download_model_manually(model, output, verify=verify, dtype=dtype, device=device, revision=revision, progress=True)}')
+    print(f'complete in {download_model_manually(model, output, verify=verify, dtype=dtype, device=device, revision=revision, progress=None)}')
 
 def verify(
     folder:str,  # a model folder or checkpoint
