@@ -12,7 +12,7 @@ READY := .venv/.ready
 run: $(READY)
 	@$(BIN)/llm-lab run $(ARGS)
 lab: $(READY)
-	@$(BIN)/jupyter lab --notebook-dir=nbs
+	@$(BIN)/llm-lab lab
 test: $(READY)
 	@$(BIN)/python .github/scripts/check.py
 slow: $(READY)

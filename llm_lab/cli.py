@@ -512,7 +512,7 @@ def lab(
     places = [Path(folder)] if folder else [Path('nbs'), Path(__file__).resolve().parents[1]/'nbs']
     nbs = next((p for p in places if p.is_dir()), None)
     if nbs is None: raise FileNotFoundError(f'no folder of notebooks at {places[0]}: clone the project and call this there, or give --folder')
-    try: sys.exit(subprocess.call([sys.executable, '-m', 'jupyterlab', '--notebook-dir', str(nbs)]))
+    try: sys.exit(subprocess.call([sys.executable, '-m', 'jupyterlab', f'--notebook-dir={nbs}', '--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']))
     except KeyboardInterrupt: pass
 
 # %% ../nbs/08_cli.ipynb #f24e27d5
