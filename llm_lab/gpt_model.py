@@ -47,21 +47,20 @@ def attend_plain(
     q:Tensor,           # (B, H, T, D) queries
     k:Tensor,           # (B, H, S, D) keys
     v:Tensor,           # (B, H, S, D) values
-    bias:Tensor|None,   # (…, T, S) added to the scores; None: each query sees all keys
+    bias:Tensor,        # (…, T, S) added to the scores
     dropout:float=0.,   # share of the weights zeroed
 ) -> Tensor:            # (B, H, T, D)
     "Mix the values each query may see, weighted by how well their keys match it."
-    scores = (q*q.shape[-1]**-0.5) @ k.transpose(-1, -2)                       # (B, H, T, S)
-    weights = (scores if bias is None else scores + bias).softmax(-1)
+    scores = (q*q.shape[-1]**-0.5) @ k.transpose(-1, -2) + bias                # (B, H, T, S)
+    weights = scores.softmax(-1)
     return (F.dropout(weights, dropout) if dropout else weights) @ v
 
 # %% ../nbs/03_gpt_model.ipynb #9da78d97
 def prefers_plain(
     q:Tensor,   # (B, H, T, D) queries
 ) -> bool:      # whether `attend_plain` is the faster one here
-    "On a CPU, bfloat16 and single queries go better without the fused kernel."
-    T = q.shape[-2]
-    return q.device.type == 'cpu' and (T == 1 or q.dtype == torch.bfloat16 and T <= 1024)
+    "On a CPU, bfloat16 goes better without the fused kernel."
+    return q.device.type == 'cpu' and q.dtype == torch.bfloat16 and 1 < q.shape[-2] <= 1024
 
 def attend(
     q:Tensor,               # (B, H, T, D) queries
@@ -72,8 +71,7 @@ def attend(
 ) -> Tensor:                # (B, H, T, D)
     "`attend_plain`, by the faster of two ways."
     if not prefers_plain(q): return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None and q.shape[-2] > 1, dropout_p=dropout)
-    if bias is None and q.shape[-2] > 1: bias = mask_bias(causal_mask(q.shape[-2], q.device), q.dtype)
-    return attend_plain(q, k, v, bias, dropout)
+    return attend_plain(q, k, v, mask_bias(causal_mask(q.shape[-2], q.device), q.dtype) if bias is None else bias, dropout)
 
 # %% ../nbs/03_gpt_model.ipynb #74b66397
 ARCHS = {'gpt2': 'GPT2LMHeadModel', 'llama': 'LlamaForCausalLM', 'qwen3': 'Qwen3ForCausalLM'}  # family -> the transformers class our weights open in
@@ -275,8 +273,10 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x, rope=None, bias=None, cache=None):
-        x = x + F.dropout(self.attn(self.norm_1(x), rope, bias, cache), self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.norm_2(x)), self.dropout, self.training)
+        x = x + self.drop(self.attn(self.norm_1(x), rope, bias, cache))
+        return x + self.drop(self.mlp(self.norm_2(x)))
+
+    def drop(self, x): return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
 # %% ../nbs/03_gpt_model.ipynb #c7c5539c
 class GPT(nn.Module):
@@ -1218,12 +1218,12 @@ def left_pad(
 @patch
 def next_logits(self:GPT,
     ids:Tensor,     # (B, T) new tokens
-    pads:Tensor,    # (B,) padding at the start of each row
+    pads:Tensor|None=None,  # (B,) padding at the start of each row; None: there is none
     cache=None,     # of the tokens before
 ) -> Tensor:        # (B, V)
     "Scores of the token that follows each row, which may be padded on the left."
     start = cache.n if cache is not None else 0
-    if not pads.any(): return self.head(self.hidden(ids, cache=cache)[:, -1])
+    if pads is None: return self.head(self.hidden(ids, cache=cache)[:, -1])
     columns = torch.arange(start + ids.shape[1], device=ids.device)            # (S,)
     own = columns[start:,None]                                                 # (T, 1)
     mask = (columns <= own) & ((columns >= pads[:,None,None]) | (columns == own))   # (B, T, S); padding sees itself, so that no row is empty
@@ -1282,7 +1282,8 @@ def extend_rows(self:GPT,
         now = [window_start(len(r), size) for r in rows]
         if cache is None or now != starts or n >= size:                        # the first step, and whenever a window jumps
             ids,pads = left_pad([r[s:] for r,s in zip(rows, now)], self.device)
-            cache,starts = self.make_cache(len(rows), compile) if use_cache else None,now
+            if not (compile or pads.any()): pads = None
+            cache,starts = self.make_cache(len(rows), ids.shape[1] + max_new_tokens, compile) if use_cache else None,now
             logits,n = self.prefill(ids, pads, cache),ids.shape[1]
         else:
             if compile: cache.at.fill_(n)
@@ -1298,15 +1299,17 @@ def extend_rows(self:GPT,
 @patch
 def make_cache(self:GPT,
     n_rows:int,     # sequences
-    is_fixed:bool,  # for the compiled step
+    size:int,       # tokens it will have to hold, if they fit the block
+    is_fixed:bool,  # for the compiled step, whose shapes never change
 ) -> KVCache:
     "An empty cache for this model."
-    return (FixedCache if is_fixed else KVCache)(self.config, n_rows, self.device, self.token_embedding.weight.dtype)
+    full = self.config.block_size
+    return (FixedCache if is_fixed else KVCache)(self.config, n_rows, self.device, self.token_embedding.weight.dtype, full if is_fixed else min(size, full))
 
 @patch
 def prefill(self:GPT,
     ids:Tensor,     # (B, T) the visible part of each row
-    pads:Tensor,    # (B,) padding
+    pads:Tensor|None=None,  # (B,) padding
     cache=None,     # to fill, of either kind
 ) -> Tensor:        # (B, V)
     "Read the prompts."
