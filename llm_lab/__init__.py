@@ -10,7 +10,7 @@ _names = {
     'data_cleaning': '''read_txt_folder read_jsonl read_csv read_parquet chunk_texts prepare_dataset load_text_data python_docs
         read_documents paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter
         unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
-        default_rules clean_dataset Ledger split_documents summary_pairs''',
+        default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
     'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
     'gpt_model': 'GPTConfig GPT create_model Generator',
     'checkpoint': 'CheckpointManager load_model get_model_info convert_legacy_checkpoint',
