@@ -117,9 +117,10 @@ class Run:
         self.path = Path(root)/self.name
         state = self.path/'run.json'
         fresh = dict(settings=asdict(settings), input=fingerprint(settings.input), attempts=0, steps={})
-        self.is_new = not self.path.exists() or not any(self.path.iterdir())
-        if not self.is_new and not state.exists(): raise ValueError(f'{self.path} is there and is not a run: choose another --name or --root')
         self.state = json.loads(state.read_text(encoding='utf-8')) if state.exists() else fresh
+        if not state.exists() and self.path.exists() and {f.name for f in self.path.iterdir()} - {'.lock', '.run.json.part'}:
+            raise ValueError(f'{self.path} is there and is not a run: choose another --name or --root')
+        if not self.state['steps']: self.state = {**fresh, 'attempts': self.state['attempts']}   # nothing is done yet: any settings will do
         differ = [f'{k} ({self.state["settings"].get(k)!r} there, {v!r} asked)' for k,v in fresh['settings'].items() if self.state['settings'].get(k) != v]
         if self.state['input'] != fresh['input']: differ.append('the input itself, which has changed since')
         if differ: raise ValueError(f'{self.path} holds a run that differs in {", ".join(differ)}: choose another --name, or delete that folder')
@@ -353,7 +354,7 @@ def run_lab(
     except Timeout: raise RuntimeError(f'another process is working on {run.path}: wait for it, or choose another --name') from None
     try:
         with lock, quiet():
-            run.state['attempts'] += 1
+            run.state['attempts'] += 1; run.save()
             for i,(step,work) in enumerate(STEPS.items(), 1):
                 if not run.done(step):
                     with Meter() as m: record = work(run)
@@ -361,7 +362,7 @@ def run_lab(
                 show(f'{i}/{len(STEPS)+1} {step_line(run.state["steps"][step])}')
             return write_report(run)
     finally:
-        if run.is_new and not (run.path/'run.json').exists(): shutil.rmtree(run.path, ignore_errors=True)   # nothing came of it: leave nothing
+        if not run.state['steps']: shutil.rmtree(run.path, ignore_errors=True)   # nothing came of it: leave nothing
 
 def step_line(
     record:dict,  # of one step
