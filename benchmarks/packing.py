@@ -60,7 +60,7 @@ def bench_pack(args, block_size=2048):
             kept = len(packed.data.column('input_ids').combine_chunks().flatten())
             made[name] = (kept/len(packed)/block_size, 1-kept/total)
     runs = {'ours, Arrow column': lambda name: ours(column, name=name), 'ours, list of arrays': lambda name: ours(arrays, name=name),
-            'ours, Arrow, all four arrays': lambda name: ours(column, everything=True, name=name),
+            'ours, Arrow, and doc_ids, position_ids, labels too': lambda name: ours(column, everything=True, name=name),
             'ours, concat': lambda name: ours(column, 'concat', name=name)}
     for strategy,batch in ('bfd_split', 1000), ('bfd_split', None), ('bfd', 1000):
         label = f"TRL {strategy}, {'all at once' if batch is None else f'{batch} at a time'}"

@@ -16,22 +16,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from inspect import signature
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from math import isqrt
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
 
 # %% ../nbs/02_packing.ipynb #3062a8fa
+def _column(dataset):
+    "Its texts; the columns of a streamed dataset are not known before its rows."
+    for batch in dataset.with_format(None).iter(1000):
+        if 'text' not in batch: raise ValueError(f"the dataset has the columns {list(batch)}, and none is called 'text'")
+        yield from batch['text']
+
 def iter_texts(
     texts:Iterable[str],  # one str, several, or a dataset with a column `text`
 ):                        # yields each text
     "Each of `texts` in turn; anything that is no string is an error that says which one it is."
+    if isinstance(texts, dict): raise TypeError(f'these are the splits {list(texts)}: choose one of them')
     if isinstance(texts, str): texts = [texts]
-    elif hasattr(texts, 'column_names'):
-        if 'text' not in texts.column_names: raise ValueError(f"the dataset has the columns {texts.column_names}, and none is called 'text'")
-        texts = chain.from_iterable(batch['text'] for batch in texts.with_format(None).iter(1000))
+    elif hasattr(texts, 'column_names'): texts = _column(texts)
     for i,t in enumerate(texts):
         if not isinstance(t, str): raise TypeError(f'text {i} is {type(t).__name__}, expected str')
         yield t
@@ -78,11 +84,14 @@ class ByteCodec:
     ) -> bytes:        # what it stands for
         "The byte behind an id."
         return bytes([i])
+    def vocab(self) -> dict:  # token, as a tokenizer.json writes it -> id
+        "All tokens."
+        return {_byte_char[b]: b for b in range(256)}
     def model(self,
         specials:dict, # special token -> id
     ):                 # a `tokenizers.Tokenizer`
         "The same for the `tokenizers` library: byte-level BPE without a single merge."
-        return _byte_level({_byte_char[b]: b for b in range(256)}, [], None, specials)
+        return _byte_level(self.vocab(), [], None, specials)
 
 # %% ../nbs/02_packing.ipynb #76c78724
 class CharCodec:
@@ -95,16 +104,17 @@ class CharCodec:
         self.chars,self.unknown = list(chars),unknown
         self.n_tokens = len(self.chars) + 256*(unknown == 'byte')
         codes = np.array([ord(c) for c in self.chars], np.int64)
-        self.table = np.full(codes.max(initial=0)+2, -1, np.int32)  # code point -> id; the last place catches all beyond
+        self.table = np.full(max(codes.max(initial=0)+2, 128), -1, np.int32)  # code point -> id; the last place catches all beyond
         self.table[codes] = np.arange(len(codes))
 
     def encode(self,
         text:str,      # any text
     ) -> np.ndarray:   # int32 ids
         "One id per character."
-        try: codes = np.frombuffer(text.encode('utf-32-le'), np.uint32)
+        try: codes = np.frombuffer(text.encode(), np.uint8) if text.isascii() else np.frombuffer(text.encode('utf-32-le'), np.uint32)
         except (UnicodeEncodeError, AttributeError): _utf8(text); raise
-        ids = self.table[np.minimum(codes, len(self.table)-1)]
+        ids = np.empty(len(codes), np.int32)
+        for i in range(0, len(ids), 2**15): self.table.take(codes[i:i+2**15], out=ids[i:i+2**15], mode='clip')  # in parts that stay in the processor's cache
         if ids.min(initial=0) >= 0: return ids
         bad = ids < 0
         if self.unknown == 'skip': return ids[~bad]
@@ -124,14 +134,17 @@ def token_bytes(self:CharCodec,
     return self.chars[i].encode() if i < len(self.chars) else bytes([i-len(self.chars)])
 
 @patch
+def vocab(self:CharCodec) -> dict:  # token, as a tokenizer.json writes it -> id
+    "All tokens."
+    return {c: i for i,c in enumerate(self.chars)} | {f'<0x{b:02X}>': len(self.chars)+b for b in range(self.n_tokens-len(self.chars))}
+
+@patch
 def model(self:CharCodec,
     specials:dict, # special token -> id
 ):                 # a `tokenizers.Tokenizer`
     "The same for the `tokenizers` library."
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers as pre
-    vocab = {c: i for i,c in enumerate(self.chars)}
-    if self.unknown == 'byte': vocab |= {f'<0x{b:02X}>': len(self.chars)+b for b in range(256)}
-    vocab |= specials
+    vocab = {**self.vocab(), **specials}
     tok = Tokenizer(models.WordLevel(vocab, unk_token='[UNK]') if self.unknown == 'error' else models.BPE(vocab, [], byte_fallback=self.unknown == 'byte'))
     tok.pre_tokenizer = pre.Split(Regex(r'[\s\S]'), 'isolated')
     tok.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]) if self.unknown == 'byte' else decoders.Fuse()
@@ -210,7 +223,7 @@ def _train_merges(texts, n_merges):
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=256+n_merges, initial_alphabet=pre.ByteLevel.alphabet(), show_progress=False)
-    tok.train_from_iterator(iter_texts(texts), trainer)
+    tok.train_from_iterator((_utf8(t).decode() for t in iter_texts(texts)), trainer)
     return [(_hidden(a), _hidden(b)) for a,b in json.loads(tok.to_str())['model']['merges']]
 
 # %% ../nbs/02_packing.ipynb #b04e359c
@@ -259,12 +272,15 @@ class BPECodec:
     ) -> bytes:        # what it stands for
         "The bytes behind an id."
         return self.tokens[i]
+    def vocab(self) -> dict:  # token, as a tokenizer.json writes it -> id
+        "All tokens."
+        return {_visible(t): i for t,i in self.ranks.items()}
     def model(self,
         specials:dict, # special token -> id
     ):                 # a `tokenizers.Tokenizer`
         "The same for the `tokenizers` library, which wants the merges."
         merges = [(_visible(a), _visible(b)) for a,b in ranks_to_merges(self.ranks)]
-        return _byte_level({_visible(t): i for t,i in self.ranks.items()}, merges, self.pattern, specials)
+        return _byte_level(self.vocab(), merges, self.pattern, specials)
 
 # %% ../nbs/02_packing.ipynb #8fdf12a4
 class HFCodec:
@@ -274,54 +290,34 @@ class HFCodec:
     ):
         self.tok,self.n_tokens = tok,max(tok.get_vocab(with_added_tokens=True).values())+1
         tok.encode_special_tokens = True  # their names in a text are text
+        tok.no_truncation(); tok.no_padding()  # a file may ask for either, and text would be lost
+        self.decoder = str(json.loads(tok.to_str())['decoder'])
     def encode(self,
         text:str,      # any text
     ) -> np.ndarray:   # int32 ids
         "The ids of `text`, nothing added."
         _utf8(text)
         return np.array(self.tok.encode(text, add_special_tokens=False).ids, np.int32)
+    def token_bytes(self,
+        i:int,         # an id
+    ) -> bytes:        # what it stands for inside a text, with the space that belongs to it
+        "The bytes behind an id: what a second one adds to the text of the first."
+        token = self.tok.id_to_token(i)
+        if token is None: return b''
+        if 'ByteLevel' in self.decoder and _char_byte.keys() >= set(token): return _hidden(token)
+        if 'ByteFallback' in self.decoder and re.fullmatch('<0x[0-9A-F]{2}>', token): return bytes([int(token[3:5], 16)])
+        once,twice = (self.tok.decode([i]*n, skip_special_tokens=False) for n in (1, 2))
+        return twice[len(once):].encode()
+    def vocab(self) -> dict:  # token -> id
+        "All tokens."
+        return self.tok.get_vocab(with_added_tokens=False)
     def model(self,
         specials:dict, # not needed: the library has them already
     ):                 # a `tokenizers.Tokenizer`
         "A copy of the library's object."
         return type(self.tok).from_str(self.tok.to_str())
 
-# %% ../nbs/02_packing.ipynb #d5720c84
-_cl100k = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]|\s+(?!\S)|\s+"
-_o200k_word = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]%s[\p{Ll}\p{Lm}\p{Lo}\p{M}]%s(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
-_o200k = _o200k_word % ('*', '+') + _o200k_word % ('+', '*') + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_known = {  # name: (pattern, special tokens, files under https://openaipublic.blob.core.windows.net)
-    'gpt2': (GPT2_PATTERN, {'<|endoftext|>': 50256}, ['gpt-2/encodings/main/encoder.json', 'gpt-2/encodings/main/vocab.bpe']),
-    'r50k_base': (GPT2_PATTERN, {'<|endoftext|>': 50256}, ['encodings/r50k_base.tiktoken']),
-    'p50k_base': (GPT2_PATTERN, {'<|endoftext|>': 50256}, ['encodings/p50k_base.tiktoken']),
-    'cl100k_base': (_cl100k, {'<|endoftext|>': 100257, '<|fim_prefix|>': 100258, '<|fim_middle|>': 100259, '<|fim_suffix|>': 100260,
-                              '<|endofprompt|>': 100276}, ['encodings/cl100k_base.tiktoken']),
-    'o200k_base': (_o200k, {'<|endoftext|>': 199999, '<|endofprompt|>': 200018}, ['encodings/o200k_base.tiktoken']),
-}
-_pairs = ('encoder.json', 'vocab.bpe'),('vocab.json', 'merges.txt')
-
-def _in_folder(kind, path):
-    "The vocabulary files at `path`, a folder or one of the files."
-    path = Path(path)
-    if path.is_file(): return next(([path.parent/n for n in pair] for pair in _pairs if path.name in pair), [path])
-    for names in [('tokenizer.json',), *_pairs, (f'{kind}.tiktoken',), ('meta.pkl',)]:
-        if all((path/n).is_file() for n in names): return [path/n for n in names]
-    raise FileNotFoundError(f'no vocabulary at {path}: expected tokenizer.json, encoder.json with vocab.bpe, vocab.json with merges.txt, or {kind}.tiktoken')
-
-def _in_caches(kind):
-    "The files of a known vocabulary in the caches of tiktoken and of the Hub; nothing is fetched."
-    urls = [f'https://openaipublic.blob.core.windows.net/{f}' for f in _known[kind][2]]
-    cache = Path(os.environ.get('TIKTOKEN_CACHE_DIR') or os.environ.get('DATA_GYM_CACHE_DIR') or Path(tempfile.gettempdir())/'data-gym-cache')
-    files = [cache/hashlib.sha1(u.encode()).hexdigest() for u in urls]
-    if all(f.is_file() for f in files): return files
-    if kind == 'gpt2':
-        from huggingface_hub import try_to_load_from_cache
-        for repo in 'openai-community/gpt2', 'gpt2':
-            if isinstance(found := try_to_load_from_cache(repo, 'tokenizer.json'), str): return [Path(found)]
-    raise FileNotFoundError(f'the vocabulary {kind!r} is not on this machine, and nothing is fetched unasked. Put {" and ".join(urls)} '
-                            f'into a folder and name it: Tokenizer({kind!r}, path=folder)')
-
-# %% ../nbs/02_packing.ipynb #0961e534
+# %% ../nbs/02_packing.ipynb #6623fca1
 def _read_json(path):
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'{path} is not a JSON file: {e}') from None
@@ -334,6 +330,7 @@ def _read_tiktoken(path):
             token,rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except ValueError: raise ValueError(f'{path}, line {n}: expected a token in base64 and its rank, found {line[:40]!r}') from None
+    if not ranks: raise ValueError(f'{path} holds no tokens')
     return ranks
 
 def _read_pair(vocab, merges):
@@ -352,19 +349,65 @@ class _NoClasses(pickle.Unpickler):
     def find_class(self, module, name): raise pickle.UnpicklingError(f'refused: the pickle asks for {module}.{name}')
 
 def _read_chars(path):
-    with open(path, 'rb') as f: chars = _NoClasses(f).load()['itos']
-    return [chars[i] for i in range(len(chars))]
+    "nanoGPT's characters, by a reader that refuses everything but plain values."
+    with open(path, 'rb') as f: found = _NoClasses(f).load()
+    try: return [found['itos'][i] for i in range(len(found['itos']))]
+    except (KeyError, TypeError): raise ValueError(f"{path} is no meta.pkl of nanoGPT: expected a dict whose 'itos' names the character of each id") from None
+
+# %% ../nbs/02_packing.ipynb #ee77fed2
+_cl100k = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]|\s+(?!\S)|\s+"
+_o200k_word = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]%s[\p{Ll}\p{Lm}\p{Lo}\p{M}]%s(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+_o200k = _o200k_word % ('*', '+') + _o200k_word % ('+', '*') + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_known = {  # name: (pattern, ids without the special ones, special tokens, files under https://openaipublic.blob.core.windows.net)
+    'gpt2': (GPT2_PATTERN, 50256, {'<|endoftext|>': 50256}, ['gpt-2/encodings/main/encoder.json', 'gpt-2/encodings/main/vocab.bpe']),
+    'r50k_base': (GPT2_PATTERN, 50256, {'<|endoftext|>': 50256}, ['encodings/r50k_base.tiktoken']),
+    'p50k_base': (GPT2_PATTERN, 50281, {'<|endoftext|>': 50256}, ['encodings/p50k_base.tiktoken']),
+    'cl100k_base': (_cl100k, 100256, {'<|endoftext|>': 100257, '<|fim_prefix|>': 100258, '<|fim_middle|>': 100259, '<|fim_suffix|>': 100260,
+                                      '<|endofprompt|>': 100276}, ['encodings/cl100k_base.tiktoken']),
+    'o200k_base': (_o200k, 199998, {'<|endoftext|>': 199999, '<|endofprompt|>': 200018}, ['encodings/o200k_base.tiktoken']),
+}
+_pairs = ('encoder.json', 'vocab.bpe'),('vocab.json', 'merges.txt')
+
+def _in_hub_cache(repo):
+    "[path] of the tokenizer.json of a repository in the Hub's cache, or []; nothing is fetched."
+    from huggingface_hub import try_to_load_from_cache
+    return [Path(found)] if isinstance(found := try_to_load_from_cache(repo, 'tokenizer.json'), str) else []
+
+def _in_folder(kind, path):
+    "The vocabulary files at `path`: a folder, one of the files, or a repository in the Hub's cache."
+    name,path = str(path),Path(path)
+    if path.is_file():
+        files = next(([path.parent/n for n in pair] for pair in _pairs if path.name in pair), [path])
+        if lacking := [f.name for f in files if not f.is_file()]: raise FileNotFoundError(f'{path} is one of a pair, and {lacking[0]} is not beside it')
+        return files
+    for names in [('tokenizer.json',), *_pairs, (f'{kind}.tiktoken',), ('meta.pkl',)]:
+        if all((path/n).is_file() for n in names): return [path/n for n in names]
+    if re.fullmatch(r'\w[\w.-]*/[\w.-]+', name) and not path.exists() and (found := _in_hub_cache(name)): return found
+    raise FileNotFoundError(f"no vocabulary at {path}: expected tokenizer.json, encoder.json with vocab.bpe, vocab.json with merges.txt, {kind}.tiktoken, or a repository in the Hub's cache")
+
+def _in_caches(kind):
+    "The files of a known vocabulary in the caches of tiktoken and of the Hub; nothing is fetched."
+    urls = [f'https://openaipublic.blob.core.windows.net/{f}' for f in _known[kind][3]]
+    cache = Path(os.environ.get('TIKTOKEN_CACHE_DIR') or os.environ.get('DATA_GYM_CACHE_DIR') or Path(tempfile.gettempdir())/'data-gym-cache')
+    files = [cache/hashlib.sha1(u.encode()).hexdigest() for u in urls]
+    if all(f.is_file() for f in files): return files
+    if kind == 'gpt2' and (found := _in_hub_cache('openai-community/gpt2') or _in_hub_cache('gpt2')): return found
+    raise FileNotFoundError(f'the vocabulary {kind!r} is not on this machine, and nothing is fetched unasked. Put {" and ".join(urls)} '
+                            f'into a folder and name it: Tokenizer({kind!r}, path=folder)')
 
 # %% ../nbs/02_packing.ipynb #31b68590
-def _plain_bpe(spec):
+def _plain_bpe(spec, patterns):
     "(ranks, pattern) of a tokenizer.json that `BPECodec` can hold, else None."
     model,pre,added = spec['model'],spec['pre_tokenizer'] or {},{t['content'] for t in spec['added_tokens']}
-    steps = pre.get('pretokenizers', [pre])
-    pattern = GPT2_PATTERN if steps[-1].get('use_regex', True) else steps[0].get('pattern', {}).get('Regex')
-    odd = ('dropout', 'unk_token', 'continuing_subword_prefix', 'end_of_word_suffix', 'byte_fallback', 'ignore_merges')
-    if (model['type'] != 'BPE' or any(model.get(k) for k in odd) or spec['normalizer'] or not all(t['special'] for t in spec['added_tokens'])
-        or steps[-1].get('type') != 'ByteLevel' or steps[-1]['add_prefix_space'] or len(steps) != 1+(pattern != GPT2_PATTERN)
-        or pattern not in {p for p,_,_ in _known.values()}): return None
+    first,last = (pre.get('pretokenizers') or [pre])[0],(pre.get('pretokenizers') or [pre])[-1]
+    n_steps,cuts_itself = len(pre.get('pretokenizers', [pre])),last.get('use_regex', True)
+    pattern = GPT2_PATTERN if cuts_itself else first.get('pattern', {}).get('Regex')
+    is_bpe = model.get('type') == 'BPE' and not any(model.get(k) for k in
+        ('dropout', 'unk_token', 'continuing_subword_prefix', 'end_of_word_suffix', 'byte_fallback', 'ignore_merges'))
+    is_byte_level = last.get('type') == 'ByteLevel' and not last['add_prefix_space']
+    is_cut_once = n_steps == 1 if cuts_itself else n_steps == 2 and first.get('behavior') == 'Isolated' and not first.get('invert')
+    is_text_kept = not spec['normalizer'] and all(t['special'] for t in spec['added_tokens'])
+    if not (is_bpe and is_byte_level and is_cut_once and is_text_kept and pattern in patterns): return None
     merges = [m.split(' ') if isinstance(m, str) else m for m in model['merges']]
     made = [model['vocab'].get(''.join(m), -1) for m in merges]
     ranks = {_hidden(t): i for t,i in model['vocab'].items() if t not in added}
@@ -373,7 +416,7 @@ def _plain_bpe(spec):
 def _read_tokenizer_json(path):
     "(codec, special tokens, roles) of a tokenizer.json and the tokenizer_config.json beside it."
     spec,config = _read_json(path),path.with_name('tokenizer_config.json')
-    if not {'model', 'pre_tokenizer', 'added_tokens', 'normalizer'} <= spec.keys(): raise ValueError(f'{path} is no tokenizer.json: it has the entries {sorted(spec)}')
+    if not isinstance(spec, dict) or not {'model', 'pre_tokenizer', 'added_tokens', 'normalizer'} <= spec.keys(): raise ValueError(f'{path} is no tokenizer.json: it begins {str(spec)[:40]!r}')
     config = _read_json(config) if config.is_file() else {}
     specials = {t['content']: t['id'] for t in spec['added_tokens'] if t['special']}
     name = lambda t: t['content'] if isinstance(t, dict) else t
@@ -382,22 +425,33 @@ def _read_tokenizer_json(path):
     if ours.get('token_kind') == 'byte': return ByteCodec(), specials, roles
     if ours.get('token_kind') == 'char':
         vocab = spec['model']['vocab']
-        return CharCodec([t for t in sorted(vocab, key=vocab.get) if len(t) == 1], ours['unknown']), specials, roles
-    if plain := _plain_bpe(spec): return BPECodec(*plain), specials, roles
+        return CharCodec([t for t in sorted(vocab, key=vocab.get) if len(t) == 1 and vocab[t] not in specials.values()], ours['unknown']), specials, roles
+    if plain := _plain_bpe(spec, {p for p,*_ in _known.values()} | {ours.get('pattern')}): return BPECodec(*plain), specials, roles
     from tokenizers import Tokenizer
     return HFCodec(Tokenizer.from_file(str(path))), specials, roles
 
-def _read_vocab(kind, path, unknown):
+def _read_vocab(kind, path, unknown, pattern, special_tokens):
     "(codec, special tokens, roles) of a vocabulary on disk, whatever its format."
     files = _in_caches(kind) if path is None else _in_folder(kind, path)
-    if len(files) == 2:
-        ranks,specials = _read_pair(*files)
-        return BPECodec(ranks), specials, {}
-    if files[0].suffix == '.json': return _read_tokenizer_json(files[0])
-    if files[0].suffix == '.pkl': return CharCodec(_read_chars(files[0]), unknown), {}, {}
-    if kind not in _known: raise ValueError(f'{files[0]} holds tokens only: name its kind, one of {", ".join(_known)}, so that we know how it cuts text')
-    pattern,specials,_ = _known[kind]
-    return BPECodec(_read_tiktoken(files[0]), pattern), dict(specials), {}
+    is_pair,tells_all = len(files) == 2,len(files) == 1 and files[0].suffix in ('.json', '.pkl')
+    if special_tokens is not None and (is_pair or tells_all or kind in _known): raise ValueError(f'{kind!r} from {files[0].name} brings its own special tokens: leave out special_tokens')
+    if pattern and (tells_all or kind in _known): raise ValueError(f'{kind!r} from {files[0].name} says itself how it cuts text: leave out pattern')
+    if tells_all: return _read_tokenizer_json(files[0]) if files[0].suffix == '.json' else (CharCodec(_read_chars(files[0]), unknown), {}, {})
+    if is_pair: ranks,specials = _read_pair(*files)
+    else:
+        ranks = _read_tiktoken(files[0])
+        specials = _known[kind][2] if kind in _known else _number(special_tokens or [], max(ranks.values())+1)
+    if kind in _known: pattern = _known[kind][0]
+    elif (max(ranks.values())+1, specials) == _known['gpt2'][1:3]: pattern = pattern or GPT2_PATTERN  # GPT-2's own files under another name
+    if not pattern: raise ValueError(f'{files[0]} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
+    return BPECodec(ranks, pattern), dict(specials), {}
+
+def _number(special_tokens, first):
+    "Names -> ids from `first` on; a dict has its own ids."
+    if isinstance(special_tokens, dict): return dict(special_tokens)
+    names = [special_tokens] if isinstance(special_tokens, str) else list(special_tokens)
+    if len(set(names)) < len(names): raise ValueError(f'a special token is named twice: {names}')
+    return {t: first+i for i,t in enumerate(names)}
 
 # %% ../nbs/02_packing.ipynb #9d6b529d
 _roles = {'eos': ['<|endoftext|>', '</s>', '<eos>', '<|end_of_text|>', '<|eos|>', '[SEP]'],
@@ -410,6 +464,7 @@ def _new_codec(kind, text, vocab_size, n_special, unknown):
     if kind == 'byte': return ByteCodec()
     if kind == 'char':
         chars = set().union(*iter_texts([] if text is None else text))
+        _utf8(''.join(sorted(chars)))
         if not chars: raise ValueError("kind='char' needs text=…, the text whose characters become the vocabulary")
         return CharCodec(sorted(chars), unknown)
     if kind == 'hf': raise ValueError("kind='hf' needs path=…, a tokenizer.json or its folder")
@@ -426,28 +481,45 @@ class Tokenizer:
     def __init__(self,
         kind:str='byte',           # 'byte' | 'char' | 'bpe' | 'gpt2', 'cl100k_base', … | 'hf', any tokenizer.json
         text:Iterable[str]|None=None,  # texts: their characters for 'char', the training text for 'bpe'
-        path:str|Path|None=None,   # a vocabulary on disk: a file, or the folder that holds it
-        vocab_size:int|None=None,  # tokens in all, specials included; for 'bpe' trained on text
-        special_tokens:Iterable[str]=('<|endoftext|>',),  # names; their ids follow the others. A vocabulary from disk brings its own
+        path:str|Path|None=None,   # a vocabulary on disk: a file, the folder that holds it, or the name of a repository in the Hub's cache
+        vocab_size:int|None=None,  # tokens in all, specials included; for 'bpe' trained on text, for others a check
+        special_tokens:Iterable[str]|dict|None=None,  # names, whose ids follow the others; None: '<|endoftext|>'. A vocabulary from disk brings its own, all but a .tiktoken file
         unknown:str='error',       # 'char' only, for characters it does not know: 'error' | 'skip' | 'byte'
+        pattern:str|None=None,     # regular expression that cuts text into words, for files that do not say: .tiktoken, vocab.json with merges.txt
     ):
-        if path is None and kind not in _known:
-            if len(set(special_tokens)) < len(special_tokens): raise ValueError(f'a special token is named twice: {list(special_tokens)}')
-            self._codec,roles = _new_codec(kind, text, vocab_size, len(special_tokens), unknown),{}
-            self.special_tokens = {t: self._codec.n_tokens+i for i,t in enumerate(special_tokens)}
+        self.token_kind,is_new = kind,path is None and kind not in _known
+        if is_new:
+            if pattern: raise ValueError(f'pattern is for vocabularies from a file; a new one of kind {kind!r} needs none')
+            names = list(_number(['<|endoftext|>'] if special_tokens is None else special_tokens, 0))
+            self._codec,roles = _new_codec(kind, text, vocab_size, len(names), unknown),{}
+            if taken := self._codec.vocab().keys() & set(names): raise ValueError(f'{min(taken)!r} is a token of this vocabulary already: name the special token otherwise')
+            self.special_tokens = _number(names, self._codec.n_tokens)
         else:
-            self._codec,self.special_tokens,roles = _read_vocab(kind, path, unknown)
+            self._codec,self.special_tokens,roles = _read_vocab(kind, path, unknown, pattern, special_tokens)
+            is_other = kind in _known and (not isinstance(self._codec, BPECodec) or self._codec.n_tokens != _known[kind][1])
+            if is_other: raise ValueError(f"{path or 'the cache'} holds {self._codec.n_tokens} tokens, but {kind!r} has {_known[kind][1]}: this is another vocabulary, try kind='hf'")
             if not isinstance(self._codec, _codecs.get(kind, object)): raise ValueError(f'{path} holds no vocabulary of kind {kind!r}: try kind="hf"')
-        self.token_kind = kind
-        self.roles = roles or {r: t for r,names in _roles.items() for t in names[::-1] if t in self.special_tokens}
+        customary = {r: t for r,names in _roles.items() for t in names[::-1] if t in self.special_tokens}
+        self.roles = customary | {r: t for r,t in roles.items() if t in self.special_tokens}
         self.vocab_size = max([self._codec.n_tokens-1, *self.special_tokens.values()])+1
+        is_trained = is_new and kind == 'bpe'
+        if vocab_size not in (None, self.vocab_size) and not is_trained: raise ValueError(f'vocab_size={vocab_size}, but this vocabulary of kind {kind!r} has {self.vocab_size} tokens: leave it out')
 
     @property
     def eos_id(self) -> int|None: return self.special_tokens.get(self.roles.get('eos'))
     @property
-    def bos_id(self) -> int|None: return self.special_tokens.get(self.roles.get('bos'))
+    def bos_id(self) -> int|None:  # None too where BOS is EOS, as GPT-2's files have it: one mark between documents is enough
+        return None if self.roles.get('bos') == self.roles.get('eos') else self.special_tokens.get(self.roles.get('bos'))
     @property
     def pad_id(self) -> int|None: return self.special_tokens.get(self.roles.get('pad'))
+
+    @cached_property
+    def token_bytes(self) -> np.ndarray:  # (vocab_size,) int32, 0 for special tokens and gaps
+        "The bytes of text behind each id."
+        known = set(getattr(self._codec, 'tokens', range(self._codec.n_tokens))) - set(self.special_tokens.values())
+        return np.array([len(self._codec.token_bytes(i)) if i in known else 0 for i in range(self.vocab_size)], np.int32)
+    @cached_property
+    def _json(self): return self.to_tokenizers().to_str(pretty=True)
 
     def __len__(self): return self.vocab_size
     def __repr__(self): return f'Tokenizer({self.token_kind!r}, vocab_size={self.vocab_size}, special_tokens={self.special_tokens})'
@@ -491,32 +563,25 @@ def encode_batch(self:Tokenizer,
     return ids if as_arrays else [i.tolist() for i in ids]
 
 # %% ../nbs/02_packing.ipynb #277cc115
+def _as_ids(ids):
+    "A flat array of integers."
+    ids = np.asarray(ids).reshape(-1)
+    if ids.size and ids.dtype.kind not in 'iu': raise TypeError(f'ids must be integers, these are {ids.dtype}')
+    return ids
+
 @patch
 def decode(self:Tokenizer,
     ids:Iterable[int],               # list, array or tensor
     skip_special_tokens:bool=False,  # leave special tokens out
 ) -> str:                            # text; bytes that are no UTF-8 become �
     "The text behind `ids`."
-    ids = np.asarray(ids).reshape(-1)
-    if ids.size and ids.dtype.kind not in 'iu': raise TypeError(f'ids must be integers, these are {ids.dtype}')
+    ids = _as_ids(ids)
     bad = (ids < 0) | (ids >= self.vocab_size)
     if bad.any(): raise ValueError(f'id {ids[bad][0]} at position {bad.argmax()} is not in a vocabulary of {self.vocab_size}')
     if isinstance(self._codec, HFCodec): return self._codec.tok.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
     names = {i: b'' if skip_special_tokens else t.encode() for t,i in self.special_tokens.items()}
     try: return b''.join(names[i] if i in names else self._codec.token_bytes(i) for i in ids.tolist()).decode(errors='replace')
     except KeyError as e: raise ValueError(f'id {e.args[0]} stands for nothing: this vocabulary leaves it out') from None
-
-# %% ../nbs/02_packing.ipynb #c813fd95
-@patch(as_prop=True)
-def token_bytes(self:Tokenizer) -> np.ndarray:  # (vocab_size,) int32, 0 for special tokens and gaps
-    "The bytes of text behind each id."
-    if not hasattr(self, '_token_bytes'):
-        named = set(self.special_tokens.values())
-        if isinstance(self._codec, HFCodec): size = lambda i: len(self._codec.tok.decode([i], skip_special_tokens=False).encode())
-        else: size = lambda i: len(self._codec.token_bytes(i)) if i in known else 0
-        known = getattr(self._codec, 'tokens', range(self._codec.n_tokens))
-        self._token_bytes = np.array([0 if i in named else size(i) for i in range(self.vocab_size)], np.int32)
-    return self._token_bytes
 
 # %% ../nbs/02_packing.ipynb #2a61ebcf
 @patch
@@ -532,7 +597,6 @@ def to_tokenizers(self:Tokenizer,
 def to_json(self:Tokenizer,
 ) -> str:  # the text of a tokenizer.json
     "What `save` writes into `tokenizer.json`."
-    if not hasattr(self, '_json'): self._json = self.to_tokenizers().to_str(pretty=True)
     return self._json
 
 @patch
@@ -543,7 +607,7 @@ def save(self:Tokenizer,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = {'tokenizer_class': 'PreTrainedTokenizerFast', 'clean_up_tokenization_spaces': False, **{f'{r}_token': t for r,t in self.roles.items()},
-              'llm_lab': {'token_kind': self.token_kind, 'unknown': getattr(self._codec, 'unknown', 'error')}}
+              'llm_lab': {'token_kind': self.token_kind, 'unknown': getattr(self._codec, 'unknown', 'error'), 'pattern': getattr(self._codec, 'pattern', None)}}
     (folder/'tokenizer.json').write_text(self.to_json(), encoding='utf-8')
     (folder/'tokenizer_config.json').write_text(json.dumps(config, indent=2), encoding='utf-8')
     return folder
@@ -579,7 +643,7 @@ def to_tiktoken(self:Tokenizer,
 def train_bpe(
     texts:Iterable[str],                # texts, as `iter_texts` takes them
     vocab_size:int,                     # tokens in all: 256 bytes, merges, special tokens
-    special_tokens:Iterable[str]=('<|endoftext|>',),  # names; their ids come last
+    special_tokens:Iterable[str]|None=None,  # names, whose ids come last; None: '<|endoftext|>'
 ) -> Tokenizer:                         # of kind 'bpe'
     "Learn a byte-level BPE vocabulary."
     return Tokenizer('bpe', text=texts, vocab_size=vocab_size, special_tokens=special_tokens)
@@ -592,11 +656,12 @@ def add_special_tokens(
     eos:bool=True,        # put its EOS behind, if it has one
 ) -> np.ndarray:          # int32 ids
     "The one place where BOS and EOS are added."
-    ids = np.asarray(ids, np.int32)
+    ids = _as_ids(ids).astype(np.int32)
     front,back = tokenizer.bos_id if bos else None,tokenizer.eos_id if eos else None
     if front is not None and len(ids) and ids[0] == front: raise ValueError(f'the document begins with BOS ({front}) already: a second one would be learned; pass bos=False')
     if back is not None and len(ids) and ids[-1] == back: raise ValueError(f'the document ends with EOS ({back}) already: a second one would be learned; pass eos=False')
-    return np.concatenate([np.array([i for i in [front] if i is not None], np.int32), ids, np.array([i for i in [back] if i is not None], np.int32)])
+    mark = lambda i: np.array([] if i is None else [i], np.int32)
+    return np.concatenate([mark(front), ids, mark(back)])
 
 def count_tokens(
     texts:Iterable[str],  # texts, as `iter_texts` takes them
@@ -694,35 +759,36 @@ class TokenLedger:
     def to_dict(self) -> dict: return {**asdict(self), 'slots': self.slots, 'fill_rate': self.fill_rate}
 
 # %% ../nbs/02_packing.ipynb #c3d8e8b9
-def _flatten(seqs):
-    "(all tokens in one array, length of each sequence)"
-    if hasattr(seqs, 'source') and hasattr(seqs, 'column_name'): seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
-    if hasattr(seqs, 'combine_chunks'): seqs = seqs.combine_chunks()
+def _sources(seqs):
+    "(arrays, owner, offset, length): sequence k is `length[k]` tokens of `arrays[owner[k]]`, from `offset[k]` on."
+    if hasattr(seqs, 'column_name'): seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
+    if hasattr(seqs, 'column_names'): raise TypeError(f"this is a whole dataset: give the column that holds the token ids, one of {seqs.column_names}")
     if hasattr(seqs, 'null_count'):  # an Arrow list array
         if seqs.null_count: raise TypeError(f'{seqs.null_count} of {len(seqs)} sequences are null: leave them out first')
-        flat,lens = seqs.flatten(),seqs.value_lengths()
-        return flat.to_numpy(zero_copy_only=False), lens.to_numpy(zero_copy_only=False).astype(np.int64)
-    if not hasattr(seqs, '__len__'): seqs = list(seqs)
-    for i,s in enumerate(seqs):
-        if not hasattr(s, '__len__') or isinstance(s, str): raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
-    lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
-    if not lens.sum(): return np.zeros(0, np.int32), lens
-    if all(isinstance(s, np.ndarray) for s in seqs): return np.concatenate(seqs), lens
-    return np.array(list(chain.from_iterable(seqs))), lens
+        chunks = getattr(seqs, 'chunks', [seqs])
+        arrays,n_seqs = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks],[len(c) for c in chunks]
+        lens = np.concatenate([np.zeros(0, np.int64), *(c.value_lengths().to_numpy(zero_copy_only=False) for c in chunks)]).astype(np.int64)
+    else:
+        if not hasattr(seqs, '__len__'): seqs = list(seqs)
+        is_array = set(map(type, seqs)) == {np.ndarray}
+        for i,s in enumerate(() if is_array else seqs):
+            if not hasattr(s, '__len__') or isinstance(s, str): raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
+        lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
+        arrays,n_seqs = (seqs, 1) if is_array else ([np.array(list(chain.from_iterable(seqs)))], [len(seqs)])
+    owner,size = np.repeat(np.arange(len(arrays)), n_seqs),np.fromiter(map(len, arrays), np.int64, len(arrays))
+    return arrays, owner, np.cumsum(lens)-lens - (np.cumsum(size)-size)[owner], lens
+
+def _row_dtype(arrays):
+    "int32 where it surely holds every id, else int64, so that larger ids are noticed."
+    dtypes = set(map(attrgetter('dtype'), arrays))
+    if any(t.kind not in 'iu' for t in dtypes): dtypes = {a.dtype for a in arrays if len(a)}  # an empty array may be of any type
+    for t in dtypes:
+        if t.kind not in 'iu': raise TypeError(f'token ids must be integers, these are {t}')
+    return np.int32 if all(np.can_cast(t, np.int32) for t in dtypes) else np.int64
 
 # %% ../nbs/02_packing.ipynb #435b9302
-def _segments(length, n_pieces, block_size):
-    "(slot, length, is_pad) of all pieces laid end to end; each row ends with a segment of padding, often of length 0."
-    ends = np.cumsum(n_pieces)
-    room = block_size - (np.add.reduceat(length, ends-n_pieces) if len(ends) else ends)
-    assert (room >= 0).all(), 'a row is over-full'
-    is_pad = np.zeros(len(length)+len(ends), bool)
-    is_pad[ends + np.arange(len(ends))] = True
-    both = np.empty(len(is_pad), np.int64)
-    both[~is_pad],both[is_pad] = length,room
-    return np.cumsum(both)-both, both, is_pad
+def _count(numbers, claim, n=2**16): return sum(int(np.count_nonzero(claim(numbers[i:i+n]))) for i in range(0, len(numbers), n))
 
-# %% ../nbs/02_packing.ipynb #714b5e7f
 class PackedRows:
     "Packed rows as arrays `(rows, block_size)`, with a ledger of their tokens."
     def __init__(self,
@@ -747,23 +813,26 @@ class PackedRows:
     @cached_property
     def position_ids(self) -> np.ndarray:  # (R, T) int32
         "The place of each token in its piece, from 0."
-        _,slot,length = self._pieces
-        at = np.repeat((-slot).astype(np.int32), length)
-        at += np.arange(at.size, dtype=np.int32)
+        (_,slot,length),at = self._pieces,np.empty(self.input_ids.size, np.int32)
+        for i in range(0, len(slot), 256):
+            first,n = slot[i:i+256],length[i:i+256]
+            part = at[first[0]:first[-1]+n[-1]]
+            np.subtract(np.arange(len(part), dtype=np.int32), np.repeat((first-first[0]).astype(np.int32), n), out=part)
         return at.reshape(self.input_ids.shape)
 
     @cached_property
     def labels(self) -> np.ndarray:        # (R, T) int32
         "The ids, not shifted, and -100 where there is nothing to learn."
-        labels,(_,slot,length) = self.input_ids.copy(),self._pieces
-        labels.reshape(-1)[slot[length > 0]] = -100
-        labels[self.doc_ids < 0] = -100
+        labels,(doc,slot,length) = self.input_ids.copy(),self._pieces
+        flat,is_pad = labels.reshape(-1),(doc < 0) & (length > 0)
+        flat[slot[length > 0]] = -100
+        for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): flat[d:d+n] = -100
         return labels
 
     @cached_property
     def ledger(self) -> TokenLedger:
         "Counted in the arrays, not in the plan."
-        padding,trained = int((self.doc_ids < 0).sum()),int((self.labels != -100).sum())
+        padding,trained = _count(self.doc_ids.reshape(-1), lambda d: d < 0),_count(self.labels.reshape(-1), lambda l: l != -100)
         placed = self.input_ids.size-padding
         return TokenLedger(self.tokens_read, trained, placed-trained, self.tokens_read-placed, padding, len(self), self.block_size)
 
@@ -774,7 +843,30 @@ class PackedRows:
         column = lambda name: pa.FixedSizeListArray.from_arrays(pa.array(getattr(self, name).reshape(-1)), self.block_size)
         return Dataset(pa.table({name: column(name) for name in ('input_ids', 'labels', 'position_ids', 'doc_ids')}))
 
-# %% ../nbs/02_packing.ipynb #e3bfc0d0
+# %% ../nbs/02_packing.ipynb #dc8f6d9e
+def _segments(length, n_pieces, block_size):
+    "(slot, length, is_pad) of all pieces laid end to end; each row ends with a segment of padding, often of length 0."
+    ends = np.cumsum(n_pieces)
+    room = block_size - (np.add.reduceat(length, ends-n_pieces) if len(ends) else ends)
+    assert (room >= 0).all(), 'a row is over-full'
+    is_pad = np.zeros(len(length)+len(ends), bool)
+    is_pad[ends + np.arange(len(ends))] = True
+    both = np.empty(len(is_pad), np.int64)
+    both[~is_pad],both[is_pad] = length,room
+    return np.cumsum(both)-both, both, is_pad
+
+def _lay_rows(plan, arrays, owner, begin, block_size, pad_id, tokens_read):
+    "The rows of a plan whose piece p lies in `arrays[owner[p]]` from `begin[p]` on."
+    slot,length,is_pad = _segments(plan.length, np.diff(plan.row_start), block_size)
+    doc = np.full(len(slot), -1, np.int32)
+    doc[~is_pad] = plan.doc
+    ids,o = np.empty(length.sum(), _row_dtype(arrays)),np.argsort(plan.doc, kind='stable')  # in the order in which they lie in memory
+    for a,s,d,n in zip(owner[o].tolist(), begin[o].tolist(), slot[~is_pad][o].tolist(), plan.length[o].tolist()): ids[d:d+n] = arrays[a][s:s+n]
+    is_pad &= length > 0
+    for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): ids[d:d+n] = pad_id
+    if ids.dtype != np.int32 and (too_large := ids != ids.astype(np.int32)).any(): raise ValueError(f'{ids[too_large][0]} is no token id: ids are whole numbers below {2**31}')
+    return PackedRows(ids.astype(np.int32, copy=False).reshape(-1, block_size), (doc, slot, length), tokens_read)
+
 def pack_sequences(
     seqs:Iterable,            # token ids: lists, arrays, an Arrow list column or a dataset's column
     block_size:int,           # slots in a row
@@ -783,16 +875,9 @@ def pack_sequences(
     pad_id:int=0,             # what stands in slots without a token; it is never learned, whatever it is
 ) -> PackedRows:              # arrays (rows, block_size)
     "Lay sequences into rows, adding nothing."
-    flat,lens = _flatten(seqs)
-    if flat.dtype.kind not in 'iu': raise TypeError(f'token ids must be integers, these are {flat.dtype}')
+    arrays,owner,offset,lens = _sources(seqs)
     plan = plan_rows(lens, block_size, strategy, long)
-    slot,length,is_pad = _segments(plan.length, np.diff(plan.row_start), block_size)
-    doc = np.full(len(slot), -1, np.int32)
-    doc[~is_pad] = plan.doc
-    ids,source = np.empty(length.sum(), np.int32),(np.cumsum(lens)-lens)[plan.doc] + plan.start
-    for s,d,n in zip(source.tolist(), slot[~is_pad].tolist(), plan.length.tolist()): ids[d:d+n] = flat[s:s+n]
-    for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): ids[d:d+n] = pad_id
-    return PackedRows(ids.reshape(-1, block_size), (doc, slot, length), int(lens.sum()))
+    return _lay_rows(plan, arrays, owner[plan.doc], offset[plan.doc]+plan.start, block_size, pad_id, int(lens.sum()))
 
 # %% ../nbs/02_packing.ipynb #317dc19b
 def document_mask(
@@ -1171,17 +1256,11 @@ def get_batch(self:GPTDataLoader,
     plan,shard,width = self._plans[split],self._shards[split],self.block_size+1
     n_pieces = plan.row_start[rows+1]-plan.row_start[rows]
     pieces = np.repeat(plan.row_start[rows]-(np.cumsum(n_pieces)-n_pieces), n_pieces) + np.arange(n_pieces.sum())
-    slot,length,is_pad = _segments(plan.length[pieces], n_pieces, width)
-    docs,source = np.full(len(slot), -1),np.zeros(len(slot), np.int64)
-    docs[~is_pad],source[~is_pad] = plan.doc[pieces],shard.offsets[plan.doc[pieces]]+plan.start[pieces]
-    docs,slots,at = np.repeat(docs, length),np.arange(len(rows)*width),np.repeat(slot, length)
-    pad = docs < 0
-    ids = shard.tokens[np.where(pad, 0, np.repeat(source, length)-at+slots)].astype(np.int64)
-    ids[pad] = self.tokenizer.pad_id or 0
-    labels = np.where(pad, -100, ids)
-    labels[slot[length > 0]] = -100
-    ids,labels,docs,at = (torch.from_numpy(x.reshape(-1, width)) for x in (ids, labels, docs, slots-at))
-    return Batch(ids[:, :-1].contiguous(), labels[:, 1:].contiguous(), docs[:, :-1].contiguous(), at[:, :-1].contiguous())
+    doc,start = plan.doc[pieces],plan.start[pieces]
+    taken = RowPlan(doc, start, plan.length[pieces], np.append(0, np.cumsum(n_pieces)))
+    rows = _lay_rows(taken, [shard.tokens], np.zeros_like(doc), shard.offsets[doc]+start, width, self.tokenizer.pad_id or 0, 0)
+    tensor = lambda a: torch.from_numpy(a.astype(np.int64))
+    return Batch(tensor(rows.input_ids[:, :-1]), tensor(rows.labels[:, 1:]), tensor(rows.doc_ids[:, :-1]), tensor(rows.position_ids[:, :-1]))
 
 # %% ../nbs/02_packing.ipynb #0997d63d
 @patch(as_prop=True)
