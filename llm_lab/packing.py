@@ -6,7 +6,8 @@
 __all__ = ['GPT2_PATTERN', 'iter_texts', 'ByteCodec', 'CharCodec', 'count_words', 'join_pair', 'learn_merges', 'merges_to_ranks',
            'ranks_to_merges', 'BPECodec', 'HFCodec', 'Tokenizer', 'train_bpe', 'add_special_tokens', 'count_tokens',
            'RowPlan', 'plan_rows', 'TokenLedger', 'PackedRows', 'pack_sequences', 'document_mask', 'cu_seqlens',
-           'document_attention', 'LeakReport', 'leak', 'shuffled', 'Batch', 'document_share', 'GPTDataLoader']
+           'flex_mask', 'document_attention', 'LeakReport', 'leak', 'shuffled', 'Batch', 'document_share',
+           'GPTDataLoader']
 
 # %% ../nbs/02_packing.ipynb #32b543f7
 import base64, hashlib, heapq, json, os, pickle, re, tempfile, warnings
@@ -155,9 +156,9 @@ GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s
 
 def count_words(
     texts:Iterable[str],        # texts, as `iter_texts` takes them
-    pattern:str=GPT2_PATTERN,   # regular expression that cuts a text into pieces
-) -> dict[bytes,int]:           # piece -> how often it occurs
-    "Cut texts into pieces and count them."
+    pattern:str=GPT2_PATTERN,   # regular expression that cuts a text into words
+) -> dict[bytes,int]:           # word -> how often it occurs
+    "Cut texts into words and count them."
     import regex
     count,cut = Counter(),regex.compile(pattern).findall
     for t in iter_texts(texts): count.update(cut(t))
@@ -165,11 +166,11 @@ def count_words(
 
 # %% ../nbs/02_packing.ipynb #7fc49208
 def join_pair(
-    ids:list[int],  # tokens of one piece
+    ids:list[int],  # tokens of one word
     a:int,          # left token of the pair
     b:int,          # right token
     new:int,        # what each pair becomes
-) -> list[int]:     # the piece, pairs joined from the left
+) -> list[int]:     # the word, pairs joined from the left
     "Join every `a, b` in `ids`."
     out,i = [],0
     while i < len(ids):
@@ -187,17 +188,17 @@ def _tie_key(token, i, ties):
     return _byte_order.index(i) if i < 256 else i
 
 def learn_merges(
-    words:dict[bytes,int],  # piece -> how often it occurs, as from `count_words`
-    n_merges:int,           # how many to learn; fewer where the pieces run out of pairs
+    words:dict[bytes,int],  # word -> how often it occurs, as from `count_words`
+    n_merges:int,           # how many to learn; fewer where the words run out of pairs
     ties:str='first',       # equally frequent pairs: 'first' made as in `tokenizers` | 'greater' bytes
 ) -> list[tuple[bytes,bytes]]:  # merges, in order
     "Byte pair encoding: join the most frequent pair, again and again."
     if ties not in ('first', 'greater'): raise ValueError(f"ties={ties!r}: choose 'first' or 'greater'")
     tokens = [bytes([b]) for b in range(256)]
     keys = [_tie_key(t, i, ties) for i,t in enumerate(tokens)]
-    pieces,counts = [list(w) for w in words],list(words.values())
+    split,counts = [list(w) for w in words],list(words.values())
     n_pair,where = Counter(),defaultdict(set)
-    for w,ids in enumerate(pieces):
+    for w,ids in enumerate(split):
         for pair in zip(ids, ids[1:]): n_pair[pair] += counts[w]; where[pair].add(w)
     entry = lambda pair: (-n_pair[pair], keys[pair[0]], keys[pair[1]], pair)
     heap,merges = [entry(p) for p in n_pair],[]
@@ -209,10 +210,10 @@ def learn_merges(
         merges.append((left, right)); tokens.append(left+right); keys.append(_tie_key(left+right, new, ties))
         changed = set()
         for w in where.pop(pair):
-            old,ids = pieces[w],join_pair(pieces[w], *pair, new)
+            old,ids = split[w],join_pair(split[w], *pair, new)
             for p in zip(old, old[1:]): n_pair[p] -= counts[w]; changed.add(p)
             for p in zip(ids, ids[1:]): n_pair[p] += counts[w]; changed.add(p); where[p].add(w)
-            pieces[w] = ids
+            split[w] = ids
         for p in changed: heapq.heappush(heap, entry(p))
     return merges
 
@@ -251,10 +252,10 @@ def ranks_to_merges(
 
 # %% ../nbs/02_packing.ipynb #268d56ed
 class BPECodec:
-    "Byte-level BPE: text is cut by a pattern; in each piece the pair of lowest rank is joined until none is left."
+    "Byte-level BPE: text is cut by a pattern; in each word the pair of lowest rank is joined until none is left."
     def __init__(self,
         ranks:dict[bytes,int],     # token -> id; a lower id is joined earlier
-        pattern:str=GPT2_PATTERN,  # regular expression that cuts the text into pieces
+        pattern:str=GPT2_PATTERN,  # regular expression that cuts the text into words
     ):
         import tiktoken
         self.ranks,self.pattern,self.n_tokens = ranks,pattern,max(ranks.values())+1
@@ -622,7 +623,6 @@ def load(cls:Tokenizer,
     config = _read_json(config) if config.is_file() else {}
     return cls(config.get('llm_lab', {}).get('token_kind', 'hf'), path=path)
 
-# %% ../nbs/02_packing.ipynb #1425afe3
 @patch
 def to_hf(self:Tokenizer,
 ):  # a `transformers.PreTrainedTokenizerFast`
@@ -750,6 +750,7 @@ class TokenLedger:
     rows:int         # rows made
     block_size:int   # slots in a row
     def __post_init__(self):
+        assert min(asdict(self).values()) >= 0, f'less than nothing: {self}'
         assert self.trained + self.masked + self.dropped == self.tokens_read, f'tokens do not add up: {self}'
         assert self.trained + self.masked + self.padding == self.slots, f'slots do not add up: {self}'
     @property
@@ -899,26 +900,36 @@ def cu_seqlens(
     return torch.nn.functional.pad(new.reshape(-1).nonzero()[:, 0], (0, 1), value=d.numel()).int()
 
 # %% ../nbs/02_packing.ipynb #53718063
+def flex_mask(
+    doc_ids:object, # (B, T) tensor: document of each position
+):                  # a `BlockMask` for `document_attention(…, backend='flex')`
+    "Causal attention inside each document, in the form that flex attention takes."
+    from torch.nn.attention.flex_attention import create_block_mask
+    inside = lambda b,h,i,j: (doc_ids[b, i] == doc_ids[b, j]) & (i >= j)
+    return create_block_mask(inside, doc_ids.shape[0], None, doc_ids.shape[1], doc_ids.shape[1], device=doc_ids.device)
+
 def document_attention(
     q:object,          # (B, H, T, D) tensor of queries
     k:object,          # (B, H, T, D) tensor of keys, or fewer heads that divide H
     v:object,          # (B, H, T, D) tensor of values, as many heads as keys
     doc_ids:object,    # (B, T) document of each position
-    backend:str|None=None,  # 'mask' | 'split' | 'flex'; None: 'flex' on CUDA, else 'mask'
+    backend:str|None=None,  # 'mask' | 'split' | 'flex' | 'varlen'; None: 'flex' on CUDA, else 'mask'
+    mask:object=None,  # for 'mask' and 'flex', from `document_mask` or `flex_mask`; None: made anew
 ):                     # (B, H, T, D) tensor
     "Causal attention in which each document sees itself alone."
     import torch
     from torch.nn.functional import scaled_dot_product_attention as sdpa
     doc_ids = torch.as_tensor(doc_ids, device=q.device)
-    backend = backend or ('flex' if q.is_cuda else 'mask')
-    grouped = q.shape[1] != k.shape[1]
-    if backend == 'mask': return sdpa(q, k, v, attn_mask=document_mask(doc_ids), enable_gqa=grouped)
-    if backend == 'flex': return _flex(q.is_cuda)(q, k, v, block_mask=_block_mask(doc_ids), enable_gqa=grouped)
-    if backend != 'split': raise ValueError(f"backend={backend!r}: choose 'mask', 'split' or 'flex'")
-    sizes = cu_seqlens(doc_ids).diff().tolist()
-    parts = zip(*(x.transpose(0, 1).flatten(1, 2).split(sizes, 1) for x in (q, k, v)))             # (H, n, D) for each document
-    out = torch.cat([sdpa(*(x[None] for x in p), is_causal=True, enable_gqa=grouped)[0] for p in parts], 1)
-    return out.unflatten(1, (q.shape[0], q.shape[2])).transpose(0, 1)
+    backend,grouped = backend or ('flex' if q.is_cuda else 'mask'),q.shape[1] != k.shape[1]
+    if backend == 'mask': return sdpa(q, k, v, attn_mask=document_mask(doc_ids) if mask is None else mask, enable_gqa=grouped)
+    if backend == 'flex': return _flex(q.is_cuda)(q, k, v, block_mask=flex_mask(doc_ids) if mask is None else mask, enable_gqa=grouped)
+    if backend not in ('split', 'varlen'): raise ValueError(f"backend={backend!r}: choose 'mask', 'split', 'flex' or 'varlen'")
+    borders,(q_,k_,v_) = cu_seqlens(doc_ids),(x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))          # (B*T, H, D) each
+    if backend == 'varlen': out = _varlen(q_, k_, v_, borders, grouped)
+    else:
+        parts = zip(*(x.transpose(0, 1).split(borders.diff().tolist(), 1) for x in (q_, k_, v_)))           # (H, n, D) for each document
+        out = torch.cat([sdpa(*(x[None] for x in p), is_causal=True, enable_gqa=grouped)[0] for p in parts], 1).transpose(0, 1)
+    return out.unflatten(0, (q.shape[0], q.shape[2])).transpose(1, 2)
 
 @cache
 def _flex(compiled):
@@ -926,12 +937,29 @@ def _flex(compiled):
     from torch.nn.attention.flex_attention import flex_attention
     return torch.compile(flex_attention) if compiled else flex_attention
 
-def _block_mask(doc_ids):
-    from torch.nn.attention.flex_attention import create_block_mask
-    inside = lambda b,h,i,j: (doc_ids[b, i] == doc_ids[b, j]) & (i >= j)
-    return create_block_mask(inside, doc_ids.shape[0], None, doc_ids.shape[1], doc_ids.shape[1], device=doc_ids.device)
+def _varlen(q, k, v, borders, grouped):
+    "FlashAttention over documents laid end to end."
+    if not q.is_cuda or q.element_size() != 2: raise ValueError(f"backend='varlen' needs a CUDA GPU and float16 or bfloat16, these are {q.dtype} on {q.device}: choose 'mask', 'split' or 'flex'")
+    try: from torch.nn.attention.varlen import varlen_attn
+    except ImportError: raise ValueError("this PyTorch has no torch.nn.attention.varlen: update it, or choose 'mask', 'split' or 'flex'") from None
+    longest = int(borders.diff().max())
+    return varlen_attn(q, k, v, borders, borders, longest, longest, window_size=(-1, 0), enable_gqa=grouped)
 
 # %% ../nbs/02_packing.ipynb #e777290e
+def _takes(model):
+    "The names of what a model's `forward` takes, also inside wrappers: PEFT, `torch.compile`, data parallelism."
+    names = set(signature(getattr(model, 'forward', model)).parameters)
+    inner = model.get_base_model() if hasattr(model, 'get_base_model') else getattr(model, '_orig_mod', None) or getattr(model, 'module', None)
+    return names if inner is None else names | _takes(inner)
+
+def _no_cache(model): return {'use_cache': False} if 'use_cache' in _takes(model) else {}
+
+def _additive(mask, model):
+    "0 where attention is allowed and the lowest number where it is not, as transformers adds it to the scores."
+    import torch
+    dtype = next(model.parameters()).dtype
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+
 _feeds = {
     'documents': lambda model,ids,docs,at: model(ids, doc_ids=docs, position_ids=at),
     'positions': lambda model,ids,docs,at: model(input_ids=ids, position_ids=at, **_no_cache(model)),
@@ -939,15 +967,27 @@ _feeds = {
     'ids': lambda model,ids,docs,at: model(ids),
 }
 
-def _no_cache(model): return {'use_cache': False} if 'use_cache' in signature(model.forward).parameters else {}
+def _feed(model, how):
+    "(name, function) of a way to give rows to a model."
+    if callable(how): return getattr(how, '__name__', 'own function'),how
+    takes = _takes(model)
+    if how is None: how = 'documents' if 'doc_ids' in takes else 'positions' if 'position_ids' in takes else 'ids'
+    if how not in _feeds: raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
+    return how,_feeds[how]
 
-def _additive(mask, model):
-    "0 where attention is allowed and the lowest number where it is not, which every attention implementation takes."
-    import torch
-    dtype = next(model.parameters()).dtype
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+# %% ../nbs/02_packing.ipynb #52eafa5c
+def _fullest(rows, max_rows):
+    "The numbers of the rows that hold the most documents."
+    if not len(rows): raise ValueError('there are no rows to measure')
+    n_docs = ((rows.position_ids == 0) & (rows.doc_ids >= 0)).sum(1)
+    if n_docs.max() < 2: raise ValueError('no row holds two documents, so nothing could leak: give shorter documents, or longer rows')
+    return np.sort(np.argsort(-n_docs, kind='stable')[:max_rows])
 
 def _logits(out): return out.logits if hasattr(out, 'logits') else out[0] if isinstance(out, tuple) else out
+
+def _change(packed, alone):
+    "The largest difference at each slot; what is not a number differs without limit."
+    return (packed-alone).abs().masked_fill(packed == alone, 0).nan_to_num(nan=float('inf'), posinf=float('inf')).amax(-1).float().cpu()
 
 @dataclass
 class LeakReport:
@@ -960,31 +1000,29 @@ class LeakReport:
     def __float__(self): return self.max
     def __repr__(self): return f'LeakReport(how={self.how!r}, largest change of a logit {self.max:.1e})'
 
+# %% ../nbs/02_packing.ipynb #dfd6b038
 def leak(
     model:object,       # any causal language model: ours, one from transformers, or a module from ids to logits
     rows:PackedRows,    # packed rows; the documents are compared piece by piece
     how:object=None,    # 'documents' | 'positions' | 'mask' | 'ids', or a function of (model, ids, doc_ids, position_ids); None: what the model understands
-    max_rows:int=8,     # look at the first few rows only
+    max_rows:int=8,     # look at so many rows, those with the most documents
 ) -> LeakReport:        # float(report) is the largest change
     "The largest change of a logit when a document is packed instead of alone."
     import torch
-    takes = signature(model.forward if hasattr(model, 'forward') else model).parameters
-    if how is None: how = 'documents' if 'doc_ids' in takes else 'positions' if 'position_ids' in takes else 'ids'
-    if how not in _feeds and not callable(how): raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
-    parameter = next(getattr(model, 'parameters', lambda: iter(()))(), None)
-    move = lambda a: torch.as_tensor(a[:max_rows], dtype=torch.long, device=None if parameter is None else parameter.device)
-    ids,docs,at = move(rows.input_ids),move(rows.doc_ids),move(rows.position_ids)
-    change,training = torch.full(ids.shape, torch.nan),getattr(model, 'training', False)
+    (name,feed),chosen,training = _feed(model, how),_fullest(rows, max_rows),getattr(model, 'training', False)
+    device = getattr(next(getattr(model, 'parameters', lambda: iter(()))(), None), 'device', None)
+    ids,docs,at = (torch.as_tensor(a[chosen], dtype=torch.long, device=device) for a in (rows.input_ids, rows.doc_ids, rows.position_ids))
+    change = torch.full(ids.shape, torch.nan)
     if training: model.eval()
     try:
         with torch.no_grad():
-            packed = _logits((how if callable(how) else _feeds[how])(model, ids, docs, at))
+            packed = _logits(feed(model, ids, docs, at))
             for r,d in {(r, d) for r,row in enumerate(docs.tolist()) for d in row if d >= 0}:
                 here = docs[r] == d
-                change[r, here.cpu()] = (packed[r, here] - _logits(model(ids[r:r+1, here]))[0]).abs().amax(-1).float().cpu()
+                change[r, here.cpu()] = _change(packed[r, here], _logits(model(ids[r:r+1, here]))[0])
     finally:
         if training: model.train()
-    return LeakReport(change.numpy(), docs.cpu().numpy(), how if isinstance(how, str) else getattr(how, '__name__', 'own function'))
+    return LeakReport(change.numpy(), docs.cpu().numpy(), name)
 
 # %% ../nbs/02_packing.ipynb #eedd99bc
 @patch
@@ -1007,18 +1045,18 @@ def shuffled(
     seed:int|tuple, # another seed, another shuffle
 ) -> np.ndarray:    # int64: the number at each position
     "A shuffle of `range(n)` that can be asked for any place and stores nothing."
-    columns = isqrt(n-1)+1
-    rows = -(-n//columns)
+    n_low = isqrt(n-1)+1
+    n_high = -(-n//n_low)
     keys = np.random.SeedSequence(seed).generate_state(8, np.uint64)
     def mix(x, key):
         h = (x ^ key)*np.uint64(0x9E3779B97F4A7C15)
         return (h ^ h >> np.uint64(29))*np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(32)
     def scramble(x):
-        row,column = x//columns, x%columns
+        high,low = x//n_low, x%n_low
         for key,other in keys.reshape(4, 2):
-            column = (column + mix(row, key)) % columns
-            row = (row + mix(column, other)) % rows
-        return row*columns + column
+            low = (low + mix(high, key)) % n_low
+            high = (high + mix(low, other)) % n_high
+        return high*n_low + low
     x = scramble(np.array(i, np.uint64, ndmin=1))
     while (over := x >= n).any(): x[over] = scramble(x[over])
     return x.astype(np.int64)
@@ -1046,6 +1084,12 @@ class _Shard:
     tokens:np.ndarray   # (N,) uint16 or uint32
     offsets:np.ndarray  # (D+1,) int64
 
+    @cached_property
+    def fingerprint(self):
+        sizes = np.array([len(self.tokens), len(self.offsets)], '<i8')
+        spread = [a[::len(a)//1000+1].astype('<i8') for a in (self.tokens, self.offsets)]
+        return hashlib.sha256(b''.join(a.tobytes() for a in (sizes, *spread, self.tokens[-1:].astype('<i8')))).hexdigest()[:16]
+
 def _token_dtype(vocab_size): return np.dtype('<u2' if vocab_size <= 2**16 else '<u4')
 
 def _map(path, dtype):
@@ -1054,6 +1098,7 @@ def _map(path, dtype):
 
 def _encode_docs(texts, tokenizer, whole):
     "The ids of each text; `whole` texts are documents and get BOS and EOS."
+    if whole and tokenizer.eos_id is tokenizer.bos_id is None: raise ValueError(f'{tokenizer} has neither EOS nor BOS, so documents would follow one another unmarked: give it a special token, such as special_tokens=["<|endoftext|>"]')
     texts = iter_texts(texts)
     while block := list(islice(texts, 512)):
         for ids in tokenizer.encode_batch(block, as_arrays=True): yield add_special_tokens(ids, tokenizer) if whole else ids
@@ -1073,26 +1118,34 @@ def _write_shard(docs, dtype, path):
             offsets.write(np.array(n_tokens, '<i8').tobytes())
     return dict(tokens=n_tokens, documents=n_docs)
 
-# %% ../nbs/02_packing.ipynb #5cc0f328
 def _plan_windows(offsets, width, strategy, window=2**18):
     "(pieces (P, 3), pieces in each row) for so many documents at a time."
     for i in range(0, len(offsets)-1, window):
         plan = plan_rows(np.diff(offsets[i:i+window+1]), width, strategy)
         yield np.stack([plan.doc+i, plan.start, plan.length], 1), np.diff(plan.row_start)
 
-def _plan_shard(shard, width, strategy, path=None):
-    "The rows of a shard; with a path they are kept in files beside it, and found again."
-    files = [Path(f'{path}.{strategy}-{width}.{name}') for name in ('pieces', 'rows')]
-    if path and not files[1].is_file() and not os.access(Path(path).parent, os.W_OK): path = None  # a folder that we may only read
-    if path and not all(f.is_file() for f in files):
-        temporary = [f.with_name(f'{f.name}.{os.getpid()}') for f in files]
-        n = 0
-        with open(temporary[0], 'wb') as pieces, open(temporary[1], 'wb') as rows:
+def _is_whole(pieces, rows):
+    "Are both files of a plan there, and is none cut short?"
+    if not (pieces.is_file() and rows.is_file()) or rows.stat().st_size % 8 or not rows.stat().st_size: return False
+    return _map(rows, '<i8')[-1]*24 == pieces.stat().st_size
+
+def _write_plan(shard, width, strategy, files):
+    "Write the plan beside its shard; two processes may do so at once."
+    with tempfile.TemporaryDirectory(prefix='.new-', dir=files[0].parent) as new:
+        new,n = [Path(new, f.name) for f in files],0
+        with open(new[0], 'wb') as pieces, open(new[1], 'wb') as rows:
             rows.write(bytes(8))
             for p,n_pieces in _plan_windows(shard.offsets, width, strategy):
                 pieces.write(p.astype('<i8').tobytes()); rows.write((n+np.cumsum(n_pieces)).astype('<i8').tobytes())
                 n += len(p)
-        for t,f in zip(temporary, files): os.replace(t, f)
+        for old,f in zip(new, files): os.replace(old, f)
+
+def _plan_shard(shard, width, strategy, path=None):
+    "The rows of a shard; with a path they are kept in files beside it, and found again."
+    files = [Path(f'{path}.{strategy}-{width}-{shard.fingerprint}.{name}') for name in ('pieces', 'rows')]
+    if path and not _is_whole(*files):
+        if not os.access(Path(path).parent, os.W_OK): path = None  # a folder that we may only read
+        else: _write_plan(shard, width, strategy, files)
     if path: pieces,row_start = _map(files[0], '<i8').reshape(-1, 3),_map(files[1], '<i8')
     else:
         plans = list(_plan_windows(shard.offsets, width, strategy))
@@ -1120,6 +1173,7 @@ class GPTDataLoader:
     ):
         for name in 'block_size', 'batch_size':
             if not getattr(config, name, None) or getattr(config, name) < 1: raise ValueError(f'config needs a positive {name}, this one has {getattr(config, name, None)}')
+        if seed < 0: raise ValueError(f'seed {seed}: a seed is 0 or more')
         if not 0 <= rank < world_size: raise ValueError(f'rank {rank} of {world_size}: ranks go from 0 to {world_size-1}')
         if pack not in ('best_fit', 'concat'): raise ValueError(f"pack={pack!r}: choose 'best_fit' or 'concat'")
         limit = getattr(config, 'vocab_size', None)
@@ -1141,9 +1195,10 @@ class GPTDataLoader:
         return text.replace('\r\n', '\n')
 
     def _take(self, shards, folder=None):
-        for k,s in shards.items():
-            if not len(s.tokens): raise ValueError(f'there are no tokens for {k!r}')
-            self._shards[k],self._plans[k] = s,_plan_shard(s, self.block_size+1, self.pack, folder and folder/f'{k}.bin')
+        "From now on, serve these and nothing else, from the first step."
+        if empty := [k for k,s in shards.items() if not len(s.tokens)]: raise ValueError(f'there are no tokens for {empty[0]!r}')
+        self._plans = {k: _plan_shard(s, self.block_size+1, self.pack, folder and folder/f'{k}.bin') for k,s in shards.items()}
+        self._shards,self.steps = shards,{'train': 0, 'val': 0}
         return self
 
 # %% ../nbs/02_packing.ipynb #64f8db3b
@@ -1154,12 +1209,10 @@ def _split_texts(texts, fraction, seed):
         n = int(len(texts)*(1-fraction))
         return {'train': texts[:n], 'val': texts[n:]}
     if iter(texts) is texts: texts = list(texts)  # a generator can be read only once
-    least,most = 1.,0.
-    for t in iter_texts(texts): s = document_share(t, seed); least,most = min(least, s),max(most, s)
-    if least >= most: raise ValueError('it takes two different documents to split into train and val: give val=…, or one string to split it by position')
-    limit = min(max(fraction, np.nextafter(least, 1)), most)  # at least one document on either side
-    held = lambda val: (t for t in iter_texts(texts) if (document_share(t, seed) < limit) == val)
-    return {'train': held(False), 'val': held(True)}
+    shares = np.array([document_share(t, seed) for t in iter_texts(texts)])
+    if not len(shares) or shares.min() == shares.max(): raise ValueError('it takes two different documents to split into train and val: give val=…, or one string to split it by position')
+    held = shares < min(max(fraction, np.nextafter(shares.min(), 1)), shares.max())  # at least one document on either side
+    return {'train': compress(iter_texts(texts), ~held), 'val': compress(iter_texts(texts), held)}
 
 @patch
 def prepare_data(self:GPTDataLoader,
@@ -1174,15 +1227,31 @@ def prepare_data(self:GPTDataLoader,
     dtype = _token_dtype(self.tokenizer.vocab_size)
     docs = {k: _encode_docs(t, self.tokenizer, whole=not isinstance(t, str)) for k,t in parts.items()}
     if folder is None: return self._take({k: _memory_shard(d, dtype) for k,d in docs.items()})
-    folder = self.tokenizer.save(folder)
-    for old in [folder/'meta.json', *folder.glob('*.bin'), *folder.glob('*.bin.*')]: old.unlink(missing_ok=True)
-    meta = dict(format=_format, dtype=dtype.str, vocab_size=self.tokenizer.vocab_size, token_kind=self.tokenizer.token_kind,
-                tokenizer_sha256=_sha256(self.tokenizer), splits={k: _write_shard(d, dtype, folder/f'{k}.bin') for k,d in docs.items()})
-    (folder/'meta.json').write_text(json.dumps(meta, indent=2), encoding='utf-8')  # last: without it the folder is unfinished
-    return self._read(folder)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.new-', dir=folder) as new:
+        new = self.tokenizer.save(new)
+        meta = dict(format=_format, dtype=dtype.str, vocab_size=self.tokenizer.vocab_size, token_kind=self.tokenizer.token_kind,
+                    tokenizer_sha256=_sha256(self.tokenizer), splits={k: _write_shard(d, dtype, new/f'{k}.bin') for k,d in docs.items()})
+        (new/'meta.json').write_text(json.dumps(meta, indent=2), encoding='utf-8')
+        for f in sorted(new.iterdir(), key=lambda f: f.name == 'meta.json'): os.replace(f, folder/f.name)
+    self._read(folder)
+    current = {f'{k}.bin{end}' for k in docs for end in ('', '.offsets')},[s.fingerprint for s in self._shards.values()]
+    for old in folder.glob('*.bin*'):
+        if old.name not in current[0] and not any(mark in old.name for mark in current[1]): old.unlink(missing_ok=True)
+    return self
 
 _format = 'llm_lab tokens 1'
-def _sha256(tokenizer): return hashlib.sha256(tokenizer.to_json().encode()).hexdigest()
+def _sha256(tokenizer):
+    "Of what decides the ids: vocabulary, merges and special tokens."
+    codec = tokenizer._codec
+    merges = json.loads(codec.tok.to_str())['model'].get('merges') if isinstance(codec, HFCodec) else None
+    says = [codec.vocab(), merges and [m if isinstance(m, str) else ' '.join(m) for m in merges], getattr(codec, 'pattern', None), tokenizer.special_tokens]
+    return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+
+def _same_tokenizer(saved, tokenizer):
+    "Is this the tokenizer with that sha256? The first version hashed all of tokenizer.json."
+    return saved == _sha256(tokenizer) or saved == hashlib.sha256(tokenizer.to_json().encode()).hexdigest()
 
 # %% ../nbs/02_packing.ipynb #a5070564
 @patch
@@ -1194,12 +1263,13 @@ def _read(self:GPTDataLoader, folder):
         if list(folder.glob('*.bin.offsets')): raise ValueError(f'{folder} has no meta.json: writing it was interrupted; run prepare_data again')
         return self._take({k: _read_raw(p, self.tokenizer, self.block_size+1) for k,p in raw.items()})
     meta,shards = _read_json(folder/'meta.json'),{}
-    if meta.get('format') != _format: raise ValueError(f"{folder/'meta.json'}: format {meta.get('format')!r}, expected {_format!r}")
-    if meta['tokenizer_sha256'] != _sha256(self.tokenizer): raise ValueError(f"{folder} was made with another tokenizer ({meta['token_kind']!r}, {meta['vocab_size']} tokens), not with {self.tokenizer}")
+    if not isinstance(meta, dict) or not {'format', 'splits', 'dtype', 'tokenizer_sha256'} <= meta.keys(): raise ValueError(f"{folder/'meta.json'} is not one of ours: run prepare_data again")
+    if meta['format'] != _format: raise ValueError(f"{folder/'meta.json'}: format {meta['format']!r}, expected {_format!r}")
+    if not _same_tokenizer(meta['tokenizer_sha256'], self.tokenizer): raise ValueError(f"{folder} was made with another tokenizer ({meta.get('token_kind')!r}, {meta.get('vocab_size')} tokens), not with {self.tokenizer}")
     for k,m in meta['splits'].items():
         tokens,offsets = _map(folder/f'{k}.bin', meta['dtype']),_map(folder/f'{k}.bin.offsets', '<i8')
-        if (len(tokens), len(offsets)-1) != (m['tokens'], m['documents']):
-            raise ValueError(f"{folder/f'{k}.bin'} holds {len(tokens)} tokens in {len(offsets)-1} documents, but meta.json says {m['tokens']} in {m['documents']}: it is cut short or altered")
+        if (len(tokens), len(offsets)-1) != (m['tokens'], m['documents']) or offsets[-1] != len(tokens):
+            raise ValueError(f"{folder/f'{k}.bin'} holds {len(tokens)} tokens in {len(offsets)-1} documents, but meta.json says {m['tokens']} in {m['documents']}: it is cut short, or of another time")
         shards[k] = _Shard(tokens, offsets)
     return self._take(shards, folder)
 
@@ -1252,6 +1322,7 @@ def get_batch(self:GPTDataLoader,
     import torch
     self.n_rows(split)  # says so where there is no such split
     if step is None: step = self.steps[split]; self.steps[split] += 1
+    if step < 0: raise ValueError(f'step {step}: steps are counted from 0')
     rows = self._row_numbers(split, step)
     plan,shard,width = self._plans[split],self._shards[split],self.block_size+1
     n_pieces = plan.row_start[rows+1]-plan.row_start[rows]
@@ -1279,14 +1350,16 @@ def _ledger(self:GPTDataLoader, split):
 def state_dict(self:GPTDataLoader) -> dict:  # plain numbers and words
     "Where the loader stands, and what that depends on."
     return dict(steps=dict(self.steps), seed=self.seed, pack=self.pack, block_size=self.block_size, batch_size=self.batch_size,
-                world_size=self.world_size, n_rows={k: self.n_rows(k) for k in self._plans})
+                world_size=self.world_size, n_rows={k: self.n_rows(k) for k in self._plans}, data={k: s.fingerprint for k,s in self._shards.items()})
 
 @patch
 def load_state_dict(self:GPTDataLoader,
     state:dict,      # from `state_dict`
 ):
     "Go on where another loader stood; refused where the batches would be others."
-    mine = self.state_dict()
-    differ = [f'{k} ({state.get(k)} saved, {mine[k]} here)' for k in mine if k != 'steps' and state.get(k) != mine[k]]
+    if missing := {'steps', 'batch_size', 'world_size'} - state.keys(): raise ValueError(f'this is no state of a data loader: it lacks {sorted(missing)}')
+    def matters(s): return {'rows of a step': s['batch_size']*s['world_size'], **{k: s.get(k) for k in ('seed', 'pack', 'block_size', 'n_rows', 'data')}}
+    mine,saved = matters(self.state_dict()),matters(state)
+    differ = [f'{k} ({saved[k]} saved, {mine[k]} here)' for k in mine if saved[k] != mine[k] and not (k == 'data' and saved[k] is None)]  # earlier versions saved none
     if differ: raise ValueError(f"this loader does not continue the saved one: it differs in {', '.join(differ)}")
     self.steps = dict(state['steps'])
