@@ -31,7 +31,7 @@ def race(title, contenders, unit, amount, rounds=5, clock=time.process_time):
     print(f'\n{title} ({rounds} rounds, {"processor" if clock is time.process_time else "wall"} time)')
     for n in contenders:
         ratios = [a/b for a,b in zip(rate[first], rate[n])]
-        print(f'  {n:40} {statistics.median(rate[n]):12,.1f} {unit:9} [{min(rate[n]):,.1f} to {max(rate[n]):,.1f}]  {statistics.median(times[n])*1e3:10,.2f} ms   '
+        print(f'  {n:52} {statistics.median(rate[n]):12,.1f} {unit:9} [{min(rate[n]):,.1f} to {max(rate[n]):,.1f}]  {statistics.median(times[n])*1e3:10,.2f} ms   '
               f'first is {statistics.median(ratios):.2f} x [{min(ratios):.2f} to {max(ratios):.2f}]', flush=True)
     return rate
 

@@ -444,6 +444,7 @@ def _read_vocab(kind, path, unknown, pattern, special_tokens):
         specials = _known[kind][2] if kind in _known else _number(special_tokens or [], max(ranks.values())+1)
     if kind in _known: pattern = _known[kind][0]
     elif (max(ranks.values())+1, specials) == _known['gpt2'][1:3]: pattern = pattern or GPT2_PATTERN  # GPT-2's own files under another name
+    if taken := set(specials.values()) & set(ranks.values()): raise ValueError(f'id {min(taken)} of a special token is a token of {files[0]} already')
     if not pattern: raise ValueError(f'{files[0]} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
     return BPECodec(ranks, pattern), dict(specials), {}
 
@@ -495,6 +496,7 @@ class Tokenizer:
             self._codec,roles = _new_codec(kind, text, vocab_size, len(names), unknown),{}
             if taken := self._codec.vocab().keys() & set(names): raise ValueError(f'{min(taken)!r} is a token of this vocabulary already: name the special token otherwise')
             self.special_tokens = _number(names, self._codec.n_tokens)
+            if isinstance(special_tokens, dict) and special_tokens != self.special_tokens: raise ValueError(f'in a new vocabulary the ids of special tokens follow the others, {self.special_tokens}: give names only')
         else:
             self._codec,self.special_tokens,roles = _read_vocab(kind, path, unknown, pattern, special_tokens)
             is_other = kind in _known and (not isinstance(self._codec, BPECodec) or self._codec.n_tokens != _known[kind][1])
@@ -923,6 +925,7 @@ def document_attention(
     backend,grouped = backend or ('flex' if q.is_cuda else 'mask'),q.shape[1] != k.shape[1]
     if backend == 'mask': return sdpa(q, k, v, attn_mask=document_mask(doc_ids) if mask is None else mask, enable_gqa=grouped)
     if backend == 'flex': return _flex(q.is_cuda)(q, k, v, block_mask=flex_mask(doc_ids) if mask is None else mask, enable_gqa=grouped)
+    if mask is not None: raise ValueError(f'backend={backend!r} takes no mask: leave it out')
     if backend not in ('split', 'varlen'): raise ValueError(f"backend={backend!r}: choose 'mask', 'split', 'flex' or 'varlen'")
     borders,(q_,k_,v_) = cu_seqlens(doc_ids),(x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))          # (B*T, H, D) each
     if backend == 'varlen': out = _varlen(q_, k_, v_, borders, grouped)
