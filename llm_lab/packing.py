@@ -414,6 +414,7 @@ def _plain_bpe(spec, patterns):
     ranks = {_hidden(t): i for t,i in model['vocab'].items() if t not in added}
     return (ranks, pattern) if made == sorted(set(made)) and len(ranks) == 256+len(made) else None
 
+# %% ../nbs/02_packing.ipynb #a9991a74
 def _read_tokenizer_json(path):
     "(codec, special tokens, roles) of a tokenizer.json and the tokenizer_config.json beside it."
     spec,config = _read_json(path),path.with_name('tokenizer_config.json')
@@ -431,6 +432,14 @@ def _read_tokenizer_json(path):
     from tokenizers import Tokenizer
     return HFCodec(Tokenizer.from_file(str(path))), specials, roles
 
+# %% ../nbs/02_packing.ipynb #09bcdc3a
+def _number(special_tokens, first):
+    "Names -> ids from `first` on; a dict has its own ids."
+    if isinstance(special_tokens, dict): return dict(special_tokens)
+    names = [special_tokens] if isinstance(special_tokens, str) else list(special_tokens)
+    if len(set(names)) < len(names): raise ValueError(f'a special token is named twice: {names}')
+    return {t: first+i for i,t in enumerate(names)}
+
 def _read_vocab(kind, path, unknown, pattern, special_tokens):
     "(codec, special tokens, roles) of a vocabulary on disk, whatever its format."
     files = _in_caches(kind) if path is None else _in_folder(kind, path)
@@ -447,13 +456,6 @@ def _read_vocab(kind, path, unknown, pattern, special_tokens):
     if taken := set(specials.values()) & set(ranks.values()): raise ValueError(f'id {min(taken)} of a special token is a token of {files[0]} already')
     if not pattern: raise ValueError(f'{files[0]} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
     return BPECodec(ranks, pattern), dict(specials), {}
-
-def _number(special_tokens, first):
-    "Names -> ids from `first` on; a dict has its own ids."
-    if isinstance(special_tokens, dict): return dict(special_tokens)
-    names = [special_tokens] if isinstance(special_tokens, str) else list(special_tokens)
-    if len(set(names)) < len(names): raise ValueError(f'a special token is named twice: {names}')
-    return {t: first+i for i,t in enumerate(names)}
 
 # %% ../nbs/02_packing.ipynb #9d6b529d
 _roles = {'eos': ['<|endoftext|>', '</s>', '<eos>', '<|end_of_text|>', '<|eos|>', '[SEP]'],
@@ -478,6 +480,7 @@ def _new_codec(kind, text, vocab_size, n_special, unknown):
     if len(merges) < n: warnings.warn(f'the text has only {len(merges)} pairs to join: the vocabulary gets {vocab_size-n+len(merges)} tokens, not {vocab_size}')
     return BPECodec(merges_to_ranks(merges))
 
+# %% ../nbs/02_packing.ipynb #aa97a774
 class Tokenizer:
     "Text to ids and back; `kind` says how, and `save` writes a `tokenizer.json` that other libraries open."
     def __init__(self,
@@ -1121,6 +1124,7 @@ def _write_shard(docs, dtype, path):
             offsets.write(np.array(n_tokens, '<i8').tobytes())
     return dict(tokens=n_tokens, documents=n_docs)
 
+# %% ../nbs/02_packing.ipynb #01a498a7
 def _plan_windows(offsets, width, strategy, window=2**18):
     "(pieces (P, 3), pieces in each row) for so many documents at a time."
     for i in range(0, len(offsets)-1, window):
