@@ -1,16 +1,21 @@
 """Tokens per second of `generate` beside transformers' own, in one interleaved run.
 
-    python benchmarks/generation.py [--json] [--tokens 64] [--rounds 5] [--no-compile] [--only small|124M]
+    python benchmarks/generation.py [--json] [--tokens 64] [--rounds 5] [--no-compile] [--only tiny|small|124M]
 
 Both sides hold the same weights, keep keys and values, decode greedily in float32 and must give the same ids. The compiled loop is ours with `compile=True`; its
-compile time is printed apart.
+compile time is printed apart. One row at a time, every token needs every weight once, so the memory sets a bound that no loop beats: it is measured by summing all weights up, and printed.
 """
 import argparse, json, os, statistics, sys, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
-SIZES = {'small': dict(arch='qwen3', vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384), '124M': dict(arch='gpt2', vocab_size=50257, block_size=256, n_layer=12, n_head=12, n_embd=768)}
+SIZES = {'tiny': dict(arch='qwen3', vocab_size=512, block_size=256, n_layer=4, n_head=4, n_embd=128), 'small': dict(arch='qwen3', vocab_size=4096, block_size=256, n_layer=6, n_head=6, n_embd=384), '124M': dict(arch='gpt2', vocab_size=50257, block_size=256, n_layer=12, n_head=12, n_embd=768)}
+
+def timed(f):
+    "Seconds that a call takes."
+    begin = time.perf_counter(); f()
+    return time.perf_counter() - begin
 
 def measure(name, args):
     "All sides in turn on one model; medians, ratios, spread."
@@ -21,10 +26,13 @@ def measure(name, args):
         g = torch.Generator().manual_seed(0)
         for p in model.parameters(): p += 0.02*torch.randn(p.shape, generator=g)   # first weights would write the same token for ever
     theirs = model.to_hf()
+    weights = [p for n,p in model.named_parameters() if 'embedding' not in n or model.config.tie_weights and n.startswith('token')]
+    def read(): return sum(w.sum() for w in weights)
     V,n = model.config.vocab_size,args.tokens
     one,eight = torch.randint(V, (1, 16), generator=g),torch.randint(V, (8, 16), generator=g)
     def hf(x): return theirs.generate(x, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0, eos_token_id=None)
     def mine(x, **kw): return model.generate(x, n, temperature=0, **kw)
+    bound = min(timed(read) for _ in range(5))
     sides = {'transformers, batch 1': lambda: hf(one), 'ours, batch 1': lambda: mine(one), 'transformers, batch 8': lambda: hf(eight), 'ours, batch 8': lambda: mine(eight)}
     out = dict(same_ids=bool((hf(one) == mine(one)).all()) and bool((hf(eight) == mine(eight)).all()))
     if not args.no_compile:
@@ -41,8 +49,9 @@ def measure(name, args):
     ratio = {k: rate[k]/rate[f'transformers, batch {k[-1]}'] for k in sides if 'ours' in k}
     cpu_ratio = {k: statistics.median(cpu[f'transformers, batch {k[-1]}'])/statistics.median(cpu[k]) for k in ratio}   # what is left of the ratio when others use the machine too
     for k,t in times.items(): print(f'{name:6} {k:24} {rate[k]:8.1f} tokens/s  {"×%.2f" % ratio[k] if k in ratio else "     "}  spread {(max(t) - min(t))/statistics.median(t):.0%}{"  by processor time ×%.2f" % cpu_ratio[k] if k in ratio else ""}', flush=True)
+    print(f'{name:6} the memory\'s bound at batch 1: {1/bound:.0f} tokens/s ({sum(w.numel() for w in weights)*4/1e6:.0f} MB of weights at {sum(w.numel() for w in weights)*4e-9/bound:.0f} GB/s), ×{1/bound/rate["transformers, batch 1"]:.2f}', flush=True)
     print(f'{name:6} same ids as transformers: {out["same_ids"]}' + (f', compiled: {out["compiled_same_ids"]} (compiling took {out["compile_s"]:.0f} s)' if 'compile_s' in out else ''), flush=True)
-    return out | dict(tokens_per_s=rate, ratio=ratio, cpu_ratio=cpu_ratio)
+    return out | dict(memory_bound_tokens_per_s=1/bound, tokens_per_s=rate, ratio=ratio, cpu_ratio=cpu_ratio)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

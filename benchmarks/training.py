@@ -1,6 +1,6 @@
 """Training speed beside nanoGPT, in one interleaved run.
 
-    python benchmarks/training.py --peer DIR --data FILE [--json] [--only shakespeare|loop] [--no-budget] [--seeds 3] [--rounds 3]
+    python benchmarks/training.py --peer DIR --data FILE [--json] [--only shakespeare|loop|gpu] [--no-budget] [--seeds 3] [--rounds 3]
 
 DIR is a checkout of nanoGPT (nothing is written into it), FILE the TinyShakespeare text. Three questions:
 
@@ -8,6 +8,7 @@ DIR is a checkout of nanoGPT (nothing is written into it), FILE the TinyShakespe
                process from start to end, to a validation loss of 1.898 (the whole split, in windows of 64 tokens)? Several seeds must all reach it.
   budget       what does our recipe reach in as much time as nanoGPT needed?
   loop         tokens per second of the plain training loop at equal shape and dtype, AdamW on both sides, at three shapes; and with bfloat16 autocast.
+  gpu          where there is one: GPT-2 124M in bfloat16, compiled on both sides, tokens per second and model FLOPs utilisation.
 
 The last line with --json is one JSON object: wall_ratio, val_loss per seed, peer_val_loss, tokens/s.
 """
@@ -182,12 +183,46 @@ def loop(args):
         out[name] = dict(tokens_per_s=rates, ratio={k: rates[k]/base for k in sides if k != 'nanoGPT fp32'}, cpu_ratio=cpu_ratio, spread=spread)
     return dict(loop=out)
 
+# ---- a GPU, where there is one
+
+PEAKS = {'A100': 312e12, 'H100': 989e12, 'H200': 989e12, 'L4': 121e12, '4090': 165e12}   # bfloat16 FLOPs per second without sparsity, from the data sheets
+
+def gpu(args, B=16, T=1024, steps=20):
+    "GPT-2 124M beside nanoGPT, both compiled, in turn."
+    import torch
+    if not torch.cuda.is_available(): return dict(gpu='no GPU was at hand: GPT-2 124M on a GPU was not measured')
+    sys.path[:0] = [str(HERE.parent.parent), str(args.peer)]
+    from model import GPT as PeerGPT, GPTConfig as PeerConfig
+    from llm_lab.gpt_model import GPT, GPTConfig, train_step
+    torch.set_float32_matmul_precision('high')
+    shape = dict(block_size=T, vocab_size=50304, n_layer=12, n_head=12, n_embd=768, bias=False)
+    ids = torch.randint(50304, (B, T + 1), device='cuda'); x,y = ids[:, :-1].contiguous(),ids[:, 1:].contiguous()
+    peer = PeerGPT(PeerConfig(dropout=0., **shape)).cuda(); peer_opt = peer.configure_optimizers(0.1, 1e-4, (0.9, 0.95), 'cuda'); peer_call = torch.compile(peer)
+    model = GPT(GPTConfig(activation='gelu', **shape)).cuda(); opt = model.configure_optimizer(1e-4); sum_loss = torch.compile(model.sum_loss)
+    def peer_step():
+        with torch.autocast('cuda', torch.bfloat16): loss = peer_call(x, y)[1]
+        loss.backward(); torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0); peer_opt.step(); peer_opt.zero_grad(set_to_none=True); loss.item()
+    sides = {'nanoGPT': peer_step, 'ours': lambda: train_step(model, opt, [(x, y)], sum_loss, dtype=torch.bfloat16)}
+    times = {k: [] for k in sides}
+    for f in sides.values(): [f() for _ in range(5)]
+    for _ in range(args.rounds):
+        for k,f in sides.items():
+            torch.cuda.synchronize(); begin = time.perf_counter()
+            for _ in range(steps): f()
+            torch.cuda.synchronize(); times[k].append((time.perf_counter() - begin)/steps)
+    name = torch.cuda.get_device_name(); peak = next((v for k,v in PEAKS.items() if k in name), None)
+    flops = 6*(model.n_params - T*768) + 12*12*768*T                           # per token, as nanoGPT counts them (PaLM, appendix B)
+    rates = {k: B*T/statistics.median(t) for k,t in times.items()}
+    mfu = {k: r*flops/peak if peak else None for k,r in rates.items()}
+    for k,r in rates.items(): print(f'124M on {name:20} {k:8} {r:9,.0f} tokens/s  ×{r/rates["nanoGPT"]:.2f}  ' + (f'{mfu[k]:.0%} of the peak' if peak else 'peak unknown'), flush=True)
+    return dict(gpu=dict(device=name, tokens_per_s=rates, mfu=mfu))
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--peer', type=Path, help='a checkout of nanoGPT')
     p.add_argument('--data', type=Path, help='the TinyShakespeare text')
     p.add_argument('--json', action='store_true', help='end with one JSON line')
-    p.add_argument('--only', choices=['shakespeare', 'loop'], help='one part alone; shakespeare includes the budget question unless left out by --no-budget')
+    p.add_argument('--only', choices=['shakespeare', 'loop', 'gpu'], help='one part alone; shakespeare includes the budget question unless left out by --no-budget')
     p.add_argument('--no-budget', action='store_true', help='leave out the run that uses all of the peer\'s time')
     p.add_argument('--shapes', nargs='+', choices=list(SHAPES), default=list(SHAPES), help='of the loop')
     p.add_argument('--seeds', type=int, default=3); p.add_argument('--rounds', type=int, default=3)
@@ -195,14 +230,16 @@ def main():
     args = p.parse_args()
     if args.worker: w = json.loads(args.worker); return ours(args.data, w['seed'], w['steps'], w['out'])
     if args.peer is None or not (args.peer/'train.py').is_file(): print('nanoGPT is not there (--peer DIR): nothing to compare with, left out'); return
-    args.peer,result = args.peer.resolve(),dict(machine=machine(), gpu='no GPU was at hand: GPT-2 124M on a GPU was not measured')
+    args.peer,result = args.peer.resolve(),dict(machine=machine())
     print(' · '.join(f'{k} {v}' for k,v in result['machine'].items()))
-    if args.only != 'loop':
+    if args.only in (None, 'shakespeare'):
         if args.data is None: sys.exit('--data FILE is needed: the TinyShakespeare text')
         args.data = args.data.resolve()
         result |= shakespeare(args)
-    if args.only != 'shakespeare': result |= loop(args)
-    print(result['gpu'])
+    if args.only in (None, 'loop'): result |= loop(args)
+    if args.only in (None, 'gpu'):
+        result |= gpu(args)
+        if isinstance(result['gpu'], str): print(result['gpu'])
     if args.json: print(json.dumps(result))
 
 if __name__ == '__main__': main()

@@ -4,20 +4,25 @@
 
 # %% auto #0
 __all__ = ['ARCHS', 'ACTIVATIONS', 'PRESETS', 'causal_mask', 'mask_bias', 'attend_plain', 'prefers_plain', 'attend', 'GPTConfig',
-           'check_config', 'RMSNormFunction', 'RMSNorm', 'make_norm', 'rope_table', 'apply_rope', 'Attention', 'MLP',
-           'Block', 'GPT', 'fill_vocab', 'init_weights', 'hf_layout', 'is_needless', 'LinearCrossEntropy',
-           'orthogonalize', 'Muon', 'load_optimizer_state', 'lr_share', 'mixed_precision', 'on_device',
-           'bytes_of_tokens', 'special_ids', 'evaluating', 'train_step', 'n_processes', 'all_sum', 'sync_gradients',
-           'Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'make_logger', 'is_notebook', 'plot_history',
-           'LivePlot', 'Progress', 'joined_processes', 'TrainingRun', 'has_split', 'saver_for', 'training',
-           'next_probs', 'pick_next', 'window_start', 'KVCache', 'LayerCache', 'left_pad', 'FixedCache', 'OneRow',
-           'TextWriter', 'as_given', 'create_model', 'Generator', 'upscale_depth']
+           'check_counts', 'check_config', 'RMSNormFunction', 'RMSNorm', 'make_norm', 'rope_table', 'apply_rope',
+           'Attention', 'MLP', 'Block', 'GPT', 'fill_vocab', 'init_weights', 'hf_layout', 'is_needless',
+           'LinearCrossEntropy', 'orthogonalize', 'Muon', 'load_optimizer_state', 'lr_share', 'mixed_precision',
+           'on_device', 'bytes_of_tokens', 'special_ids', 'in_mode', 'train_step', 'n_processes', 'process_rank',
+           'all_sum', 'sync_gradients', 'Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'make_logger',
+           'is_notebook', 'plot_history', 'LivePlot', 'Progress', 'join_processes', 'TrainingRun', 'has_split',
+           'saver_for', 'next_probs', 'check_sampling', 'pick_next', 'window_start', 'LayerCache', 'KVCache',
+           'left_pad', 'FixedLayer', 'FixedCache', 'CompiledStep', 'slots', 'TextWriter', 'as_given', 'create_model',
+           'Generator', 'upscale_depth']
 
 # %% ../nbs/03_gpt_model.ipynb #2eb9ede3
-import json, math, os, signal, threading, time, warnings
+import atexit, copy, json, math, os, signal, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from importlib import import_module
+from numbers import Integral
+from operator import index
 from pathlib import Path
 
 import torch
@@ -30,8 +35,8 @@ from .loader import resolve_device, resolve_dtype
 
 # %% ../nbs/03_gpt_model.ipynb #0da32179
 def causal_mask(
-    n:int,        # tokens T
-    device=None,  # where it is needed
+    n:int,                          # tokens T
+    device:torch.device|None=None,  # where it is needed
 ) -> Tensor:      # (T, T), True where a row's token may see a column's
     "Each token sees itself and what came before."
     return torch.ones(n, n, dtype=torch.bool, device=device).tril()
@@ -76,7 +81,7 @@ def attend(
 
 # %% ../nbs/03_gpt_model.ipynb #74b66397
 ARCHS = {'gpt2': 'GPT2LMHeadModel', 'llama': 'LlamaForCausalLM', 'qwen3': 'Qwen3ForCausalLM'}  # family -> the transformers class our weights open in
-ACTIVATIONS = {'gelu_new': lambda x: F.gelu(x, approximate='tanh'), 'gelu': F.gelu, 'relu': F.relu, 'silu': F.silu}
+ACTIVATIONS = {'gelu_new': partial(F.gelu, approximate='tanh'), 'gelu': F.gelu, 'relu': F.relu, 'silu': F.silu}
 
 @dataclass(frozen=True)
 class GPTConfig:
@@ -109,15 +114,21 @@ class GPTConfig:
         put('n_inner', 4*self.n_embd if is_gpt2 else -(-8*self.n_embd//96)*32)
 
 # %% ../nbs/03_gpt_model.ipynb #c909c247
+def check_counts(
+    **counts,  # by name
+) -> None:
+    "Refuse what is no whole number of at least 1."
+    for name,n in counts.items():
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1: raise ValueError(f'{name} is {n!r}, expected a whole number of at least 1')
+
 def check_config(
     c:GPTConfig,  # to check
 ) -> None:
     "Refuse sizes that do not fit together, and shapes that no transformers class has."
     for name,known in (('arch', ARCHS), ('activation', ACTIVATIONS)):
         if getattr(c, name) not in known: raise ValueError(f'unknown {name} {getattr(c, name)!r}; known: {", ".join(map(repr, known))}')
-    for name in ('vocab_size', 'block_size', 'n_layer', 'n_head', 'n_embd', 'n_kv_head', 'head_dim', 'n_inner', 'batch_size'):
-        n = getattr(c, name)
-        if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 1): raise ValueError(f'{name} is {n!r}, expected a whole number of at least 1')
+    counts = ('vocab_size', 'block_size', 'n_layer', 'n_head', 'n_embd', 'n_kv_head', 'head_dim', 'n_inner', 'batch_size')
+    check_counts(**{name: n for name in counts if (n := getattr(c, name)) is not None})
     if not 0 <= c.dropout < 1: raise ValueError(f'dropout is {c.dropout}, expected a share from 0 up to below 1')
     if c.head_dim is None and c.n_embd % c.n_head: raise ValueError(f'n_embd {c.n_embd} is not a multiple of n_head {c.n_head}')
     if c.n_head % c.n_kv_head: raise ValueError(f'n_head {c.n_head} is not a multiple of n_kv_head {c.n_kv_head}')
@@ -160,7 +171,12 @@ def preset(
 class RMSNormFunction(torch.autograd.Function):
     "RMSNorm with its derivative worked out on paper."
     @staticmethod
-    def forward(ctx, x, weight, eps):
+    def forward(ctx,
+        x:Tensor,       # (…, n) to be normed
+        weight:Tensor,  # (n,) scale of each channel
+        eps:float,      # added to the mean square
+    ) -> Tensor:        # the same shape
+        "Norm and scale."
         sums = torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
         rms = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=sums)/x.shape[-1]**0.5
         inverse = (rms*rms + eps).rsqrt_().to(x.dtype)
@@ -168,7 +184,10 @@ class RMSNormFunction(torch.autograd.Function):
         ctx.save_for_backward(h, inverse, weight)
         return h*weight
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx,
+        g:Tensor,       # (…, n) gradient of the output
+    ):                  # gradients of x and weight
+        "The line on paper."
         h,inverse,weight = ctx.saved_tensors
         gh = g*h
         along = (gh @ weight)[..., None]/h.shape[-1]                           # mean of g·w·h
@@ -184,7 +203,10 @@ class RMSNorm(nn.Module):
     ):
         super().__init__()
         self.weight,self.eps = nn.Parameter(torch.ones(n)),eps
-    def forward(self, x):
+    def forward(self,
+        x:Tensor,        # (…, n)
+    ) -> Tensor:         # the same shape
+        "Norm by the faster of two ways."
         if x.numel() > 2**16 or torch.is_grad_enabled(): return RMSNormFunction.apply(x, self.weight, self.eps)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.eps)    # a token or a few: less to start
 
@@ -227,9 +249,9 @@ class Attention(nn.Module):
         if c.arch == 'qwen3': self.q_norm,self.k_norm = RMSNorm(c.head_dim, c.norm_eps),RMSNorm(c.head_dim, c.norm_eps)
 
     def project(self,
-        x:Tensor,  # (B, T, C)
-        rope=None, # cosines and sines of the positions
-    ):             # queries (B, H, T, D), keys and values (B, n_kv_head, T, D)
+        x:Tensor,              # (B, T, C)
+        rope:tuple|None=None,  # cosines and sines of the positions
+    ):                         # queries (B, H, T, D), keys and values (B, n_kv_head, T, D)
         "Queries, keys and values of every head."
         c,(B,T,_) = self.config,x.shape
         q,k,v = self.qkv(x).view(B, T, -1, c.head_dim).split([c.n_head, c.n_kv_head, c.n_kv_head], 2)
@@ -237,7 +259,13 @@ class Attention(nn.Module):
         q,k,v = q.transpose(1, 2),k.transpose(1, 2),v.transpose(1, 2)
         return (q, k, v) if rope is None else (apply_rope(q, *rope), apply_rope(k, *rope), v)
 
-    def forward(self, x, rope=None, bias=None, cache=None):
+    def forward(self,
+        x:Tensor,               # (B, T, C)
+        rope:tuple|None=None,   # cosines and sines of the positions
+        bias:Tensor|None=None,  # (…, T, S) added to the scores; None: the past
+        cache:object=None,      # `LayerCache` of the tokens before these
+    ) -> Tensor:                # (B, T, C)
+        "What the tokens tell each other."
         c,(B,T,_) = self.config,x.shape
         q,k,v = self.project(x, rope)
         if cache is not None: k,v = cache.add(k, v)
@@ -257,7 +285,10 @@ class MLP(nn.Module):
         self.up = nn.Linear(c.n_embd, c.n_inner*(2 if self.is_gated else 1), bias=c.bias)
         self.down = nn.Linear(c.n_inner, c.n_embd, bias=c.bias)
 
-    def forward(self, x):
+    def forward(self,
+        x:Tensor,  # (B, T, C)
+    ) -> Tensor:   # (B, T, C)
+        "What each token makes of itself."
         if not self.is_gated: return self.down(self.activation(self.up(x)))
         gate,value = self.up(x).chunk(2, -1)
         return self.down(self.activation(gate)*value)
@@ -273,23 +304,33 @@ class Block(nn.Module):
         self.norm_2,self.mlp = make_norm(config),MLP(config)
         self.dropout = config.dropout
 
-    def forward(self, x, rope=None, bias=None, cache=None):
+    def forward(self,
+        x:Tensor,               # (B, T, C) the stream
+        rope:tuple|None=None,   # as in `Attention`
+        bias:Tensor|None=None,  # as in `Attention`
+        cache:object=None,      # as in `Attention`
+    ) -> Tensor:                # (B, T, C)
+        "Add both to the stream."
         x = x + self.drop(self.attn(self.norm_1(x), rope, bias, cache))
         return x + self.drop(self.mlp(self.norm_2(x)))
 
-    def drop(self, x): return F.dropout(x, self.dropout) if self.dropout and self.training else x
+    def drop(self,
+        x:Tensor,               # any shape
+    ) -> Tensor:
+        "Zero a share of it, while training."
+        return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
 # %% ../nbs/03_gpt_model.ipynb #c7c5539c
 class GPT(nn.Module):
     "A decoder-only transformer that trains itself, writes text, and opens in transformers."
     def __init__(self,
-        config:GPTConfig,  # sizes and family
-        tokenizer=None,    # turns text into ids and back; gives vocab_size where the config leaves it out
-        seed:int=1337,     # of the first weights
+        config:GPTConfig,       # sizes and family
+        tokenizer:object=None,  # turns text into ids and back; gives vocab_size where the config leaves it out
+        seed:int=1337,          # of the first weights
     ):
         super().__init__()
         c = self.config = fill_vocab(config, tokenizer)
-        self.tokenizer,self.train_state,self.optimizer = tokenizer,None,None
+        self.tokenizer,self.train_state,self.optimizer,self.end_ids = tokenizer,None,None,{}   # end_ids: special ids of a model that came without a tokenizer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.token_embedding = nn.Embedding(c.vocab_size, c.n_embd)
@@ -310,8 +351,8 @@ class GPT(nn.Module):
 
 # %% ../nbs/03_gpt_model.ipynb #f10e1901
 def fill_vocab(
-    config:GPTConfig,  # with or without vocab_size
-    tokenizer=None,    # has `vocab_size`
+    config:GPTConfig,       # with or without vocab_size
+    tokenizer:object=None,  # has `vocab_size`
 ) -> GPTConfig:
     "The config with its vocab_size known."
     if config.vocab_size is None:
@@ -325,7 +366,7 @@ def fill_vocab(
 def init_weights(
     model:nn.Module,  # a `GPT`
 ) -> None:
-    "Small normal weights; what writes into the stream starts smaller (gpt2) or at zero (llama, qwen3)."
+    "Small normal weights; what writes into the stream starts smaller (gpt2) or at zero (llama, qwen3, whose own output layer does so too)."
     c = model.config
     for name,p in model.named_parameters():
         is_output = name.endswith(('attn.out.weight', 'mlp.down.weight')) or name == 'head.weight'
@@ -338,10 +379,11 @@ def hidden(self:GPT,
     ids:Tensor,                    # (B, T) token ids
     doc_ids:Tensor|None=None,      # (B, T) which document each token belongs to; a token sees its own alone
     position_ids:Tensor|None=None, # (B, T) position of each token; None: counted along the row
-    cache=None,                    # `KVCache` of the tokens before these
+    cache:'KVCache|None'=None,     # `KVCache` of the tokens before these
     mask:Tensor|None=None,         # (B, 1, T, S) True where a token may look, instead of the usual past
 ) -> Tensor:                       # (B, T, C)
     "The stream after the last block and norm: everything but the output layer."
+    if ids.ndim != 2: raise ValueError(f'ids have the shape {tuple(ids.shape)}, expected (B, T): ids[None] makes one row')
     c,(B,T),start = self.config,ids.shape,cache.n if cache is not None else 0
     if start + T > c.block_size: raise ValueError(f'{start + T} tokens do not fit the block_size of {c.block_size}: shorten the rows')
     try: x = self.token_embedding(ids)                                         # (B, T, C)
@@ -355,7 +397,6 @@ def hidden(self:GPT,
     bias = None if mask is None else mask_bias(mask, dtype)
     x = x.to(dtype)
     for i,block in enumerate(self.blocks): x = block(x, rope, bias, None if cache is None else cache[i])
-    if cache is not None: cache.advance(T)
     return self.norm(x)
 
 # %% ../nbs/03_gpt_model.ipynb #345e384b
@@ -456,7 +497,7 @@ def is_needless(
 # %% ../nbs/03_gpt_model.ipynb #bfc3cade
 @patch
 def to_hf_config(self:GPTConfig,
-    tokenizer=None,  # gives the ids of BOS, EOS and padding
+    tokenizer:object=None, # gives the ids of BOS, EOS and padding
 ):                   # a `GPT2Config`, `LlamaConfig` or `Qwen3Config`
     "The same shape in transformers' words."
     import transformers
@@ -475,7 +516,7 @@ def to_hf_config(self:GPTConfig,
 @patch(cls_method=True)
 def from_hf(
     cls:GPTConfig,
-    hf,             # a transformers config of one of the three families
+    hf:object,      # a transformers config of one of the three families
 ) -> GPTConfig:
     "Our config for a transformers config, or a refusal that says what we do not compute."
     d = hf.to_dict()
@@ -498,7 +539,10 @@ def from_hf(
 def to_hf(self:GPT):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
     "The same model as a transformers model."
     import transformers
-    model = getattr(transformers, ARCHS[self.config.arch])(self.config.to_hf_config(self.tokenizer))
+    config = self.config.to_hf_config(self.tokenizer)
+    for k,i in self.end_ids.items():
+        if getattr(config, f'{k}_token_id') is None: setattr(config, f'{k}_token_id', i)
+    model = getattr(transformers, ARCHS[self.config.arch])(config)
     missing,unexpected = model.load_state_dict(self.hf_state_dict(), strict=False)
     assert not unexpected and set(missing) <= {'lm_head.weight'}, (missing, unexpected)
     return model.to(self.device).eval()
@@ -507,24 +551,33 @@ def to_hf(self:GPT):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCaus
 @patch(cls_method=True)
 def from_hf(
     cls:GPT,
-    model,           # a transformers model of one of the three families, or a folder with one
-    tokenizer=None,  # to work on text; None: the folder's own
+    model:object,           # a transformers model of one of the three families, or a folder with one
+    tokenizer:object=None,  # to work on text; None: the folder's own
 ) -> GPT:
     "A transformers model as a `GPT`."
     if isinstance(model, (str, Path)):
         from transformers import AutoModelForCausalLM
         folder = Path(model)
+        if not folder.is_dir(): raise FileNotFoundError(f'no folder {folder}: download the model first, with download_model_manually({str(model)!r}, folder)')
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
         if tokenizer is None and (folder/'tokenizer.json').is_file():
             from llm_lab.packing import Tokenizer
             tokenizer = Tokenizer.load(folder)
-    return cls(GPTConfig.from_hf(model.config), tokenizer).load_hf_state_dict(model.state_dict()).to(model.device)
+    gpt = cls(GPTConfig.from_hf(model.config), tokenizer).load_hf_state_dict(model.state_dict()).to(model.device)
+    gpt.end_ids = {k: i for k in ('bos', 'eos', 'pad') if isinstance(i := getattr(model.config, f'{k}_token_id', None), int)}
+    return gpt
 
 # %% ../nbs/03_gpt_model.ipynb #5b90b9f8
 class LinearCrossEntropy(torch.autograd.Function):
     "Sum of the cross entropies of `x @ weight.T`, in pieces; the gradients are made on the way forward."
     @staticmethod
-    def forward(ctx, x, weight, targets, needs_grad):
+    def forward(ctx,
+        x:Tensor,         # (N, C) the stream
+        weight:Tensor,    # (V, C) of the output layer
+        targets:Tensor,   # (N,) ids; negative: not scored
+        needs_grad:bool,  # whether there will be a way back
+    ) -> Tensor:          # a single number
+        "Sum the losses, and keep the gradients."
         w,loss,n = weight.to(x.dtype),x.new_zeros((), dtype=torch.float32 if x.dtype == torch.bfloat16 else x.dtype),max(64, 2**21//len(weight))
         dx,dw = (torch.empty_like(x), torch.zeros_like(weight)) if needs_grad else (None, None)
         for i in range(0, len(x), n):
@@ -539,7 +592,10 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(dx, dw)
         return loss
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx,
+        g:Tensor,         # gradient of the sum
+    ):                    # gradients of x and weight
+        "They are there already."
         dx,dw = ctx.saved_tensors
         return dx*g.to(dx.dtype),dw*g,None,None
 
@@ -560,9 +616,9 @@ def sum_loss(self:GPT,
 # %% ../nbs/03_gpt_model.ipynb #6d97c44c
 @torch.no_grad()
 def orthogonalize(
-    g:Tensor,         # (…, rows, columns) one matrix, or a stack of them
-    steps:int=5,      # rounds of the polynomial
-    dtype=None,       # to compute in; None: bfloat16 where the hardware is fast at it
+    g:Tensor,                         # (…, rows, columns) one matrix, or a stack of them
+    steps:int=5,                      # rounds of the polynomial
+    dtype:torch.dtype|str|None=None,  # to compute in; None: bfloat16 where the hardware is fast at it
 ) -> Tensor:          # the same shape, with singular values near 1
     "The directions of a matrix, each made about equally strong."
     x = g.to(dtype or resolve_dtype(None, g.device.type))
@@ -587,7 +643,12 @@ class Muon(torch.optim.Optimizer):
             params = [p for p in group['params'] if p.grad is not None]
             if params: (self.muon_step if 'momentum' in group else self.adamw_step)(group, params, [p.grad for p in params])
 
-    def muon_step(self, group, params, grads):
+    def muon_step(self,
+        group:dict,     # of `param_groups`
+        params:list,    # matrices of one shape
+        grads:list,     # their gradients
+    ):
+        "Move matrices along their evened-out momenta."
         for p in params:
             if not self.state[p]: self.state[p]['momentum'] = torch.zeros_like(p)
         momenta = [self.state[p]['momentum'] for p in params]
@@ -596,12 +657,21 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(params, 1 - group['lr']*group['weight_decay'])
         torch._foreach_add_(params, list(self.even_out(updates, group['splits'])), alpha=-group['lr'])
 
-    def even_out(self, updates, splits):
+    def even_out(self,
+        updates:Tensor, # (n, rows, columns) one of each matrix
+        splits:list,    # rows of the matrices that are fused in each
+    ) -> Tensor:        # the same shape
+        "Orthogonalise each matrix by itself, taller ones with longer steps."
         n,_,columns = updates.shape
         if len(set(splits)) > 1: return torch.cat([self.even_out(part, [part.shape[1]]) for part in updates.split(splits, 1)], 1)
         return (orthogonalize(updates.view(n*len(splits), splits[0], columns))*max(1, splits[0]/columns)**0.5).view_as(updates)
 
-    def adamw_step(self, group, params, grads):
+    def adamw_step(self,
+        group:dict,     # of `param_groups`
+        params:list,    # tensors of any shape
+        grads:list,     # their gradients
+    ):
+        "Move everything else as AdamW does."
         for p in params:
             if not self.state[p]: self.state[p].update(step=torch.tensor(0.), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
         exp_avg,exp_avg_sq,steps = ([self.state[p][k] for p in params] for k in ('exp_avg', 'exp_avg_sq', 'step'))
@@ -611,7 +681,7 @@ class Muon(torch.optim.Optimizer):
 # %% ../nbs/03_gpt_model.ipynb #4d55a9bf
 @patch
 def configure_optimizer(self:GPT,
-    learning_rate:float|None=None,  # None: 0.02 with Muon, 1e-3 without
+    learning_rate:float|None=None,  # None: that of `state`, else 0.02 with Muon, 1e-3 without
     weight_decay:float=0.1,         # pulls matrices towards zero; never norms and biases
     betas:tuple=(0.9, 0.95),        # AdamW's memory of gradients, and of their squares
     muon:bool=False,                # Muon for the matrices inside the blocks
@@ -632,19 +702,26 @@ def configure_optimizer(self:GPT,
     if not groups: raise ValueError('no parameter trains: every one has requires_grad=False')
     for g in groups: g['initial_lr'] = g['lr']
     self.optimizer = Muon(groups) if muon else torch.optim.AdamW(groups, fused=self.device.type != 'mps')
-    if state is not None: load_optimizer_state(self.optimizer, state)
+    if state is not None:
+        rates = [g['lr'] for g in groups]
+        load_optimizer_state(self.optimizer, state)
+        if learning_rate is not None:
+            for g,rate in zip(self.optimizer.param_groups, rates): g['lr'] = g['initial_lr'] = rate
     return self.optimizer
 
 # %% ../nbs/03_gpt_model.ipynb #0997b71f
 def load_optimizer_state(
-    optimizer,   # as `configure_optimizer` makes it
-    state:dict,  # from another optimizer's `state_dict`
+    optimizer:torch.optim.Optimizer,       # as `configure_optimizer` makes it
+    state:dict,                            # from another optimizer's `state_dict`
 ) -> None:
     "Go on with saved averages; those of another kind of optimizer are refused."
     kinds = [['muon' if 'momentum' in g else 'adamw' for g in d['param_groups']] for d in (state, optimizer.state_dict())]
     if kinds[0] != kinds[1]: raise ValueError(f'the saved optimizer has groups {kinds[0]}, this one {kinds[1]}: give configure_optimizer the same muon=… as before')
     sizes = [[len(g['params']) for g in d['param_groups']] for d in (state, optimizer.state_dict())]
     if sizes[0] != sizes[1]: raise ValueError(f'the saved optimizer looks after {sum(sizes[0])} parameters, this one after {sum(sizes[1])}: it belongs to another model')
+    for i,p in enumerate(p for g in optimizer.param_groups for p in g['params']):
+        for name,t in state['state'].get(i, {}).items():
+            if isinstance(t, Tensor) and t.ndim and t.shape != p.shape: raise ValueError(f'the saved {name} {i} has shape {tuple(t.shape)}, the parameter {tuple(p.shape)}: it belongs to another model')
     optimizer.load_state_dict(state)
 
 # %% ../nbs/03_gpt_model.ipynb #abcc93ba
@@ -674,24 +751,21 @@ def mixed_precision(
 
 # %% ../nbs/03_gpt_model.ipynb #2584944b
 def on_device(
-    batch,    # unpacks to ids and targets; may have `doc_ids` and `position_ids`
-    device,   # where the model is
+    batch:object,                  # unpacks to ids and targets; may have `doc_ids` and `position_ids`
+    device:torch.device|str|None,  # where the model is
 ) -> list:    # the four of them there, None for what is missing
     "Ids, targets, documents and positions of a batch."
     return [None if t is None else t.to(device, non_blocking=True) for t in (*batch, getattr(batch, 'doc_ids', None), getattr(batch, 'position_ids', None))]
 
 def bytes_of_tokens(
-    tokenizer,  # has `token_bytes`, or decodes ids one by one; or None
+    tokenizer:object, # has `token_bytes`; if not, bytes are not counted
 ):              # (V,) tensor of text bytes behind each id, or None
     "How many bytes of text each token stands for."
-    if tokenizer is None: return None
     known = getattr(tokenizer, 'token_bytes', None)
-    if known is not None: return torch.as_tensor(known() if callable(known) else known)
-    special = special_ids(tokenizer)
-    return torch.tensor([0 if i in special else len(tokenizer.decode([i]).encode()) for i in range(tokenizer.vocab_size)])
+    return None if known is None else torch.as_tensor(known() if callable(known) else known)
 
 def special_ids(
-    tokenizer,     # or None
+    tokenizer:object, # or None
 ) -> set[int]:     # ids that stand for no text
     "Ids of a tokenizer's special tokens."
     return set((getattr(tokenizer, 'special_tokens', None) or {}).values())
@@ -700,45 +774,49 @@ def special_ids(
 @patch
 @torch.no_grad()
 def estimate_loss(self:GPT,
-    data_loader,                  # gives `get_batch(split, step)` and `n_rows(split)`
-    split:str='val',              # 'train' or 'val'
-    max_batches:int|None=None,    # stop after so many; None: the whole split
-    dtype=None,                   # to compute in; None: bfloat16 where the hardware is fast at it
+    data_loader:object,               # gives `get_batch(split, step)` and `n_rows(split)`
+    split:str='val',                  # 'train' or 'val'
+    max_batches:int|None=None,        # stop after so many; None: the whole split
+    dtype:torch.dtype|str|None=None,  # to compute in; None: bfloat16 where the hardware is fast at it
 ) -> dict:                        # loss in nats per token, n_tokens, and bits_per_byte where the tokenizer tells bytes
     "Mean loss over the real targets of a split."
     n_rows = data_loader.n_rows(split)
     if not n_rows: raise ValueError(f'no rows in split {split!r}: nothing to score')
-    n_batches = -(-n_rows//getattr(data_loader, 'batch_size', self.config.batch_size))
+    n_parts = getattr(data_loader, 'world_size', 1)                            # each process scores its part of every batch
+    n_batches = -(-n_rows//(getattr(data_loader, 'batch_size', self.config.batch_size)*n_parts))
     device,nats,n_tokens,n_bytes,sizes = self.device.type,0.,0,0,bytes_of_tokens(self.tokenizer)
-    with evaluating(self), mixed_precision(device, resolve_dtype(dtype, device)):
+    with in_mode(self, False), mixed_precision(device, resolve_dtype(dtype, device)):
         for step in range(min(n_batches, max_batches or n_batches)):
             batch = on_device(data_loader.get_batch(split, step), self.device)
+            if not len(batch[0]): continue                                     # the last batch may leave a process without rows
             nats += self.sum_loss(*batch).item()
             real = batch[1][batch[1] >= 0].cpu()
             n_tokens += len(real)
             if sizes is not None: n_bytes += int(sizes[real].sum())
+    if n_parts > 1: nats,n_tokens,n_bytes = all_sum(torch.tensor([nats, n_tokens, n_bytes], dtype=torch.float64, device=self.device)).tolist()
     if not n_tokens: raise ValueError(f'no target token in split {split!r}: its text is shorter than two tokens')
-    out = dict(loss=nats/n_tokens, n_tokens=n_tokens)
+    out = dict(loss=nats/n_tokens, n_tokens=int(n_tokens))
     return out | dict(bits_per_byte=nats/math.log(2)/n_bytes) if n_bytes else out
 
 @contextmanager
-def evaluating(
+def in_mode(
     model:nn.Module,  # any
+    training:bool,    # train mode, or eval mode
 ):
-    "Eval mode inside, the earlier mode afterwards."
+    "One mode inside, the earlier one afterwards."
     was_training = model.training
-    model.eval()
+    model.train(training)
     try: yield model
     finally: model.train(was_training)
 
 # %% ../nbs/03_gpt_model.ipynb #0382d53a
 def train_step(
-    model:GPT,                # takes gradients
-    optimizer,                # moves the weights
-    batches:list,             # the micro-batches of this step
-    sum_loss=None,            # instead of `model.sum_loss`, for example a compiled one
-    grad_clip:float=1.,       # longest gradient allowed; 0: any
-    dtype=torch.float32,      # of the products
+    model:GPT,                                 # takes gradients
+    optimizer:torch.optim.Optimizer|None,      # moves the weights
+    batches:list,                              # the micro-batches of this step
+    sum_loss:object=None,                      # instead of `model.sum_loss`, for example a compiled one
+    grad_clip:float=1.,                        # longest gradient allowed; 0: any
+    dtype:torch.dtype=torch.float32,           # of the products
 ) -> dict:                    # loss, n_tokens, grad_norm
     "One optimizer step over several micro-batches, every real target token weighing the same."
     batches = [on_device(b, model.device) for b in batches]
@@ -751,9 +829,9 @@ def train_step(
         part.backward()
         loss += part.detach()
     sync_gradients(model)
-    loss = all_sum(loss).item()
-    if not math.isfinite(loss): raise FloatingPointError(f'the loss is {loss}: try a lower learning_rate, a longer warm-up, or dtype="float32"; the weights are those of the step before')
-    norm = nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf).item()
+    loss,norm = all_sum(loss).item(),nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf).item()
+    for what,value in (('loss', loss), ('length of the gradient', norm)):
+        if not math.isfinite(value): raise FloatingPointError(f'the {what} is {value}: try a lower learning_rate, a longer warm-up, or dtype="float32"; the weights are those of the step before')
     optimizer.step()
     return dict(loss=loss, n_tokens=int(n_tokens), grad_norm=norm)
 
@@ -762,6 +840,10 @@ def n_processes() -> int:
     "How many processes train together."
     d = torch.distributed
     return d.get_world_size() if d.is_available() and d.is_initialized() else 1
+
+def process_rank() -> int:
+    "Which of them this is, from 0."
+    return torch.distributed.get_rank() if n_processes() > 1 else 0
 
 def all_sum(
     x:Tensor,  # each process has its own
@@ -783,8 +865,8 @@ def sync_gradients(
 class Every:
     "Says when something is due."
     def __init__(self,
-        interval:int|str|None,  # steps, or seconds as '30s' and minutes as '5m'; None or 0: never
-        clock=time.monotonic,   # tells the time, in seconds
+        interval:int|str|None,        # steps, or seconds as '30s' and minutes as '5m'; None or 0: never
+        clock:object=time.monotonic,  # tells the time, in seconds
     ):
         self.steps,self.wait_s,self.clock = interval,0.,clock
         if isinstance(interval, str):
@@ -815,17 +897,18 @@ def stop_on_signal():
 # %% ../nbs/03_gpt_model.ipynb #6d434133
 def has_diverged(
     losses:list[float],  # as recorded, from the first
-    margin:float=1.,     # nats above the first loss
+    ln_vocab:float,      # loss of knowing nothing, in nats
+    margin:float=1.,     # nats above it
 ) -> bool:
-    "Whether the last three losses are all far above the first."
-    return len(losses) > 3 and min(losses[-3:]) > losses[0] + margin
+    "Whether the last three losses are all far worse than knowing nothing."
+    return len(losses) >= 3 and min(losses[-3:]) > ln_vocab + margin
 
 # %% ../nbs/03_gpt_model.ipynb #c190ece4
 class JSONLog:
     "Appends records to a file, one JSON object a line."
     def __init__(self,
-        path,        # of the file
-        step:int=0,  # records of later steps, left by an interrupted run, are dropped
+        path:str|Path,  # of the file
+        step:int=0,     # records of later steps, left by an interrupted run, are dropped
     ):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -838,10 +921,10 @@ class JSONLog:
 
 # %% ../nbs/03_gpt_model.ipynb #4275c30a
 def make_logger(
-    logger,         # 'tensorboard', 'wandb', 'trackio', or anything to call with a record
+    logger:object,  # 'tensorboard', 'wandb', 'trackio', or anything to call with a record
     folder:Path,    # for its files
     settings:dict,  # of the run
-):                  # to call with a record
+):                  # to call with a record; `close` ends it
     "A logger by name; nothing is sent anywhere unless you name one that does."
     if callable(logger): return logger
     if logger not in ('tensorboard', 'wandb', 'trackio'): raise ValueError(f"unknown logger {logger!r}; known: 'tensorboard', 'wandb', 'trackio', or a function")
@@ -850,12 +933,15 @@ def make_logger(
         if logger == 'tensorboard':
             from torch.utils.tensorboard import SummaryWriter
             writer = SummaryWriter(str(folder/'tensorboard'))
-            return lambda r: [writer.add_scalar(k, v, r['step']) for k,v in numbers(r).items()]
-        from importlib import import_module
-        service = import_module(logger)
+            log = lambda r: [writer.add_scalar(k, v, r['step']) for k,v in numbers(r).items()]
+            log.close = writer.close
+        else:
+            service = import_module(logger)
+            service.init(project='llm_lab', config=settings)
+            log = lambda r: service.log(numbers(r), step=r['step'])
+            log.close = service.finish
     except ImportError as e: raise ImportError(f'the logger {logger!r} is not installed: pip install {logger}') from e
-    service.init(project='llm_lab', config=settings)
-    return lambda r: service.log(numbers(r), step=r['step'])
+    return log
 
 # %% ../nbs/03_gpt_model.ipynb #5952e73d
 def is_notebook() -> bool:
@@ -865,7 +951,7 @@ def is_notebook() -> bool:
 
 def plot_history(
     history:list[dict],       # as `fit` returns
-    ax=None,                  # to draw on; None: a new one
+    ax:object=None,           # to draw on; None: a new one
     ln_vocab:float|None=None, # loss of knowing nothing, drawn as a line
 ):                            # the axes
     "Training and validation loss against tokens seen."
@@ -885,21 +971,21 @@ class LivePlot:
     def __init__(self,
         history:list[dict],  # grows while training
         ln_vocab:float,      # loss of knowing nothing
+        wait_s:float=0.,     # seconds before it appears; what ends sooner needs no picture
+    ): self.history,self.ln_vocab,self.begin,self.due,self.handle = history,ln_vocab,time.monotonic() + wait_s,Every('1s'),None
+    def update(self,
+        step:int,            # steps done
+        is_last:bool=False,  # draw now, without the speed
+        note:str='',         # speed and time left
     ):
+        if time.monotonic() < self.begin or not (is_last or self.handle is None or self.due(step)): return
         import matplotlib.pyplot as plt
         from IPython.display import display
-        self.history,self.ln_vocab,(self.fig,self.ax),self.due = history,ln_vocab,plt.subplots(figsize=(5, 2.4)),Every('1s')
-        self.handle = display(self.fig, display_id=True)
-        plt.close(self.fig)
-    def update(self,
-        step:int,       # steps done
-        is_last=False,  # draw now, without the speed
-        note='',        # speed and time left
-    ):
-        if not (is_last or self.due(step)): return
-        self.ax.clear()
-        plot_history(self.history, self.ax, self.ln_vocab).set_title(note, fontsize=9)
-        self.handle.update(self.fig)
+        fig,ax = plt.subplots(figsize=(5, 2.4))
+        plot_history(self.history, ax, self.ln_vocab).set_title(note, fontsize=9)
+        if self.handle is None: self.handle = display(fig, display_id=True)
+        else: self.handle.update(fig)
+        plt.close(fig)
 
 # %% ../nbs/03_gpt_model.ipynb #eb156d8f
 class Progress:
@@ -907,13 +993,13 @@ class Progress:
     def __init__(self,
         total:int,            # steps in all
         done:int,             # of them before this run
-        progress:bool|None,   # None: only on a terminal
+        progress:bool|None,   # None: only on a terminal, and in a notebook after ten seconds
         history:list[dict],   # grows while training
         ln_vocab:float,       # loss of knowing nothing
     ):
-        if n_processes() > 1 and torch.distributed.get_rank(): progress = False
+        if process_rank(): progress = False
         self.bar,self.plot,self.total,self.done,self.since = None,None,total,done,time.perf_counter()
-        if is_notebook(): self.plot = LivePlot(history, ln_vocab) if progress else None
+        if is_notebook(): self.plot = LivePlot(history, ln_vocab, 0. if progress else 10.) if progress is not False else None
         else:
             from tqdm import tqdm
             self.bar = tqdm(total=total, initial=done, unit='step', disable=None if progress is None else not progress)
@@ -930,52 +1016,52 @@ class Progress:
         if self.plot: self.plot.update(0, is_last=True)
 
 # %% ../nbs/03_gpt_model.ipynb #d0871731
-@contextmanager
-def joined_processes(
-    model:nn.Module,  # gets the weights of process 0
-    data_loader,      # must know which part of a step is this process's
-):
-    "Inside, the processes that `torchrun` started train as one."
-    d,n = torch.distributed,int(os.environ.get('WORLD_SIZE', 1))
-    starts = n > 1 and not d.is_initialized()
-    if starts: d.init_process_group('nccl' if model.device.type == 'cuda' else 'gloo')
-    try:
-        n = n_processes()
-        if (known := getattr(data_loader, 'world_size', 1)) != n:
-            raise ValueError(f'{n} processes train, but the loader shares its rows among {known}: make it with rank=int(os.environ["RANK"]), world_size={n}')
-        if n > 1:
-            for p in model.parameters(): d.broadcast(p.data, 0)
-        yield n == 1 or d.get_rank() == 0
-    finally:
-        if starts: d.destroy_process_group()
+def join_processes(
+    model:nn.Module,     # gets the weights of process 0
+    data_loader:object,  # must know which part of a step is this process's
+) -> bool:            # whether this is the first process
+    "From here on, the processes that `torchrun` started train as one."
+    d = torch.distributed
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not d.is_initialized():
+        d.init_process_group('nccl' if model.device.type == 'cuda' else 'gloo')
+        atexit.register(d.destroy_process_group)                               # it stays for the next `fit` of this program
+    n = n_processes()
+    if (known := getattr(data_loader, 'world_size', 1)) != n:
+        raise ValueError(f'{n} processes train, but the loader shares its rows among {known}: make it with rank=int(os.environ["RANK"]), world_size={n}')
+    if n > 1:
+        for p in model.parameters(): d.broadcast(p.data, 0)
+    return process_rank() == 0
 
 # %% ../nbs/03_gpt_model.ipynb #88a73bcf
 class TrainingRun:
     "One call of `fit`: what it works with, and how far it has come."
     def __init__(self,
-        model:GPT,          # to train
-        data_loader,        # gives batches
-        optimizer,          # moves the weights
-        settings:dict,      # plain values; what decides the result
-        saver=None,         # has `save(model, optimizer, name)`
-        listeners=(),       # called with each record
-        callbacks=(),       # called with (model, record); a true answer stops the run
+        model:GPT,                             # to train
+        data_loader:object,                    # gives batches
+        optimizer:torch.optim.Optimizer,       # moves the weights
+        settings:dict,                         # plain values; what decides the result
+        saver:object=None,                     # has `save(model, optimizer, name)`
+        listeners:tuple=(),                    # called with each record
+        callbacks:tuple=(),                    # called with (model, record); a true answer stops the run
     ):
         self.model,self.loader,self.optimizer,self.settings,self.saver,self.listeners,self.callbacks = model,data_loader,optimizer,settings,saver,listeners,callbacks
         state = model.train_state or dict(step=0, tokens=0, history=[], data=None, rng={})
         self.step,self.tokens,self.history,self.rng = state['step'],state['tokens'],list(state['history']),state['rng']
         if state['data'] and hasattr(data_loader, 'load_state_dict'): data_loader.load_state_dict(state['data'])
         for g in optimizer.param_groups: g.setdefault('initial_lr', g['lr'])
-        self.has_val,self.stop_reason,self.saved = has_split(data_loader, 'val'),None,None
+        self.has_val,self.stop_reason,self.saved,self.n_before = has_split(data_loader, 'val'),None,None,len(self.history)
         self.since,self.tokens_since = time.perf_counter(),self.tokens
 
     @property
     def rate(self) -> float:  # tokens per second since the last record
         return (self.tokens - self.tokens_since)/max(1e-9, time.perf_counter() - self.since)
+    def close(self):
+        "End the loggers that need it."
+        for listen in self.listeners: getattr(listen, 'close', lambda: None)()
 
 def has_split(
-    data_loader,  # raises for splits it does not have
-    split:str,    # 'train' or 'val'
+    data_loader:object,  # raises for splits it does not have
+    split:str,           # 'train' or 'val'
 ) -> bool:
     "Whether a loader has rows of a split."
     try: return data_loader.n_rows(split) > 0
@@ -984,14 +1070,15 @@ def has_split(
 # %% ../nbs/03_gpt_model.ipynb #7e06f86e
 @patch
 def advance(self:TrainingRun,
-    sum_loss,  # the model's, or a compiled one
-    dtype,     # of the products
+    sum_loss:object,             # the model's, or a compiled one
+    dtype:torch.dtype,           # of the products
 ) -> dict:     # loss, n_tokens, grad_norm
     "One step: set the rate, get the batches, move."
     s = self.settings
     share = lr_share(self.step, s['max_iters'], s['warmup_iters'], s['schedule'], s['decay_share'], s['final_share'])
     for g in self.optimizer.param_groups: g['lr'] = g['initial_lr']*share
     n = s['grad_accum']
+    if rank := process_rank(): torch.manual_seed(s['seed'] + 1_000_003*self.step + rank)   # a checkpoint holds the state of process 0; the others draw by the step
     out = train_step(self.model, self.optimizer, [self.loader.get_batch('train', self.step*n + i) for i in range(n)], sum_loss, s['grad_clip'], dtype)
     self.step += 1; self.tokens += out['n_tokens']
     return out
@@ -1007,8 +1094,8 @@ def remember(self:TrainingRun):
 
 @patch
 def restore_rng(self:TrainingRun):
-    "Random numbers as they were, or from the seed; each process has its own."
-    torch.manual_seed(self.settings['seed'] + (torch.distributed.get_rank() if n_processes() > 1 else 0))
+    "Random numbers as they were, or from the seed."
+    torch.manual_seed(self.settings['seed'])
     if 'torch' in self.rng: torch.set_rng_state(self.rng['torch'])
     if 'cuda' in self.rng and self.model.device.type == 'cuda': torch.cuda.set_rng_state(self.rng['cuda'], self.model.device)
 
@@ -1029,14 +1116,15 @@ def record_step(self:TrainingRun,
     "Record a training step, and stop when the loss has run away."
     self.record(loss=out['loss'], learning_rate=self.optimizer.param_groups[0]['lr'], grad_norm=out['grad_norm'], tokens_per_s=self.rate)
     self.since,self.tokens_since = time.perf_counter(),self.tokens
-    if has_diverged([r['loss'] for r in self.history if 'loss' in r]):
+    if has_diverged([r['loss'] for r in self.history[self.n_before:] if 'loss' in r], math.log(self.model.config.vocab_size)):
+        self.saver = None                                                      # the last checkpoint stays the newest
         self.stop_reason = f'the loss has climbed to {out["loss"]:.2f} and stays there: try a lower learning_rate, a longer warm-up, or a smaller grad_clip'
         warnings.warn(self.stop_reason)
 
 @patch
 def record_eval(self:TrainingRun,
-    max_batches:int|None,  # None: the whole split
-    dtype,                 # of the products
+    max_batches:int|None,        # None: the whole split
+    dtype:torch.dtype,           # of the products
 ):
     "Score the validation split."
     e = self.model.estimate_loss(self.loader, max_batches=max_batches, dtype=dtype)
@@ -1055,47 +1143,50 @@ def save(self:TrainingRun,
 # %% ../nbs/03_gpt_model.ipynb #0a303a80
 @patch
 def fit(self:GPT,
-    data_loader,                       # gives `get_batch('train', step)`; a `GPTDataLoader`
-    optimizer=None,                    # from `configure_optimizer`; None: the model's last one, else Muon with its defaults
-    max_iters:int=1000,                # steps in all, counting those of earlier parts of the run
-    checkpoints=None,                  # saves: has `save(model, optimizer, name=None)`
-    checkpoint_dir=None,               # or a folder to save into
-    eval_interval:int|str|None=None,   # score the validation split every so many steps, or '60s'; None: at the end; 0: never
-    eval_batches:int|None=None,        # batches per score; None: the whole split
-    save_interval:int|str|None=None,   # save every so many steps, or '60s'; None: at the end
-    sample_interval:int|str|None=None, # write a sample every so many steps, or '60s'; None: never
-    sample_prompt:str='',              # what samples start from
-    log_interval:int=10,               # steps between records of the training loss
-    schedule:str='wsd',                # 'wsd', 'cosine', 'linear' or 'constant', see `lr_share`
-    warmup_iters:int|None=None,        # steps of rising learning rate; None: 2 % of max_iters
-    decay_share:float=0.6,             # wsd: share of the steps spent falling
-    final_share:float=0.,              # share of the learning rate left at the end
-    grad_accum:int=1,                  # micro-batches per step
-    grad_clip:float=1.,                # longest gradient; 0: any
-    dtype=None,                        # of the products; None: bfloat16 where the hardware is fast at it
-    compile:bool=False,                # compile the loss: slow to start, then faster on most GPUs
-    seed:int=1337,                     # of dropout
-    callbacks=(),                      # called with (model, record); a true answer stops the run
-    loggers=(),                        # 'tensorboard', 'wandb', 'trackio', or functions of a record
-    progress:bool|None=None,           # show it: None only on a terminal, True in a notebook too
+    data_loader:object,                         # gives `get_batch('train', step)`; a `GPTDataLoader`
+    optimizer:torch.optim.Optimizer|None=None,  # from `configure_optimizer`; None: the model's last one, else Muon with its defaults
+    max_iters:int=1000,                         # steps in all, counting those of earlier parts of the run
+    checkpoints:object=None,                    # saves: has `save(model, optimizer, name=None)`
+    checkpoint_dir:str|Path|None=None,          # or a folder to save into
+    eval_interval:int|str|None=None,            # score the validation split every so many steps, or '60s'; None: at the end; 0: never
+    eval_batches:int|None=None,                 # batches per score; None: the whole split
+    save_interval:int|str|None=None,            # save every so many steps, or '60s'; None: at the end
+    sample_interval:int|str|None=None,          # write a sample every so many steps, or '60s'; None: never
+    sample_prompt:str='',                       # what samples start from; without a BOS token it must not be empty
+    log_interval:int=10,                        # steps between records of the training loss
+    schedule:str='wsd',                         # 'wsd', 'cosine', 'linear' or 'constant', see `lr_share`
+    warmup_iters:int|None=None,                 # steps of rising learning rate; None: 2 % of max_iters
+    decay_share:float=0.6,                      # wsd: share of the steps spent falling
+    final_share:float=0.,                       # share of the learning rate left at the end
+    grad_accum:int=1,                           # micro-batches per step
+    grad_clip:float=1.,                         # longest gradient; 0: any
+    dtype:torch.dtype|str|None=None,            # of the products; None: bfloat16 where the hardware is fast at it
+    compile:bool=False,                         # compile the loss: slow to start, then faster on most GPUs
+    seed:int=1337,                              # of dropout
+    callbacks:tuple=(),                         # called with (model, record); a true answer stops the run
+    loggers:tuple|str=(),                       # 'tensorboard', 'wandb', 'trackio', or functions of a record
+    progress:bool|None=None,                    # a bar on a terminal, a picture in a notebook; None: where somebody looks and it takes a while
 ) -> list[dict]:                       # the history: records of training steps, scores and samples
     "Train up to `max_iters` steps in all, from wherever `train_state` stands."
+    check_counts(max_iters=max_iters, log_interval=log_interval, grad_accum=grad_accum)
+    if sample_interval: self.prompt_ids(sample_prompt)                         # no start to write from is better known now than in the middle
     checkpoints = saver_for(checkpoints, checkpoint_dir)
     optimizer = optimizer or self.optimizer or self.configure_optimizer(muon=True)
     dtype = resolve_dtype(dtype, self.device.type)
     settings = dict(max_iters=max_iters, schedule=schedule, warmup_iters=max_iters//50 if warmup_iters is None else warmup_iters, decay_share=decay_share, final_share=final_share,
                     grad_accum=grad_accum, grad_clip=grad_clip, dtype=str(dtype).removeprefix('torch.'), seed=seed)
     self.optimizer,sum_loss = optimizer,torch.compile(self.sum_loss) if compile else self.sum_loss
-    with joined_processes(self, data_loader) as is_first, torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []), stop_on_signal() as stop:
+    is_first = join_processes(self, data_loader)
+    with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []), stop_on_signal() as stop:
         run = TrainingRun(self, data_loader, optimizer, settings, checkpoints if is_first else None, callbacks=callbacks)
         if run.step >= max_iters: raise ValueError(f'this model has already done {run.step} steps: raise max_iters, or set model.train_state = None to begin a new run')
         if not has_split(data_loader, 'train'): raise ValueError('no rows to train on: give the loader more text, or a smaller block_size')
         folder = getattr(checkpoints, 'checkpoint_dir', None)
-        if is_first: run.listeners = [*([JSONLog(Path(folder)/'log.jsonl', run.step)] if folder else []), *(make_logger(l, Path(folder or '.'), settings) for l in loggers)]
+        if is_first: run.listeners = [*([JSONLog(Path(folder)/'log.jsonl', run.step)] if folder else []), *(make_logger(l, Path(folder or '.'), settings) for l in ([loggers] if isinstance(loggers, str) else loggers))]
         evals,saves,samples = (Every(i) for i in (eval_interval, save_interval, sample_interval))
         bar = Progress(max_iters, run.step, progress, run.history, math.log(self.config.vocab_size))
         run.restore_rng()
-        with training(self), closing(bar):
+        with in_mode(self, True), closing(bar), closing(run):
             while run.step < max_iters and not run.stop_reason:
                 out = run.advance(sum_loss, dtype)
                 is_last = run.step == max_iters
@@ -1105,30 +1196,20 @@ def fit(self:GPT,
                 if samples(run.step): run.record(sample=self.generate(sample_prompt, 100, seed=seed))
                 run.remember()
                 if saves(run.step) and not is_last: run.save()
-                if all_sum(torch.tensor(float(stop.is_set()), device=self.device)): run.stop_reason = 'asked to stop'
+                if all_sum(torch.tensor(float(stop.is_set() or run.stop_reason is not None), device=self.device)): run.stop_reason = run.stop_reason or 'asked to stop'
         run.save('final' if run.step == max_iters else None)
     getattr(checkpoints, 'wait', lambda: None)()                               # a saver that writes in the background
     return run.history
 
 # %% ../nbs/03_gpt_model.ipynb #f6ee3697
 def saver_for(
-    checkpoints,     # a saver, or None
-    checkpoint_dir,  # a folder, or None
+    checkpoints:object,            # a saver, or None
+    checkpoint_dir:str|Path|None,  # a folder, or None
 ):                   # a saver, or None
     "A folder becomes a saver by way of the checkpoint page, which builds on this one; hence the late import."
     if checkpoints is not None or checkpoint_dir is None: return checkpoints
     from llm_lab.checkpoint import CheckpointManager
     return CheckpointManager(Path(checkpoint_dir).name, root=Path(checkpoint_dir).parent)
-
-@contextmanager
-def training(
-    model:nn.Module,  # any
-):
-    "Train mode inside, the earlier mode afterwards."
-    was_training = model.training
-    model.train()
-    try: yield model
-    finally: model.train(was_training)
 
 # %% ../nbs/03_gpt_model.ipynb #0021140b
 def next_probs(
@@ -1147,14 +1228,27 @@ def next_probs(
     if min_p is not None: probs = probs*(probs >= min_p*probs.max())
     return probs/probs.sum()
 
+# %% ../nbs/03_gpt_model.ipynb #040ca0fd
+def check_sampling(
+    temperature:float,         # at least 0
+    top_k:int|None,            # at least 1; None or 0: off
+    top_p:float|None,          # above 0, up to 1
+    min_p:float|None,          # from 0 to 1
+    repetition_penalty:float,  # above 0
+) -> None:
+    "Refuse settings that leave nothing to draw from."
+    for name,value,is_good,wanted in (('temperature', temperature, temperature >= 0, 'at least 0'), ('top_k', top_k, not top_k or top_k >= 1, 'at least 1'), ('top_p', top_p, top_p is None or 0 < top_p <= 1, 'above 0, up to 1'),
+                                      ('min_p', min_p, min_p is None or 0 <= min_p <= 1, 'from 0 to 1'), ('repetition_penalty', repetition_penalty, repetition_penalty > 0, 'above 0')):
+        if not is_good: raise ValueError(f'{name} is {value}, expected {wanted}')
+
 # %% ../nbs/03_gpt_model.ipynb #a9d80a5b
 def pick_next(
-    logits:Tensor,                # (V,) scores
-    seen:list[int],               # ids so far
-    temperature:float=1.,         # 0: the likeliest
-    repetition_penalty:float=1.,  # above 1 makes ids seen before less likely
-    generator=None,               # of the draw; None: the global one
-    **cuts,                       # `top_k`, `top_p`, `min_p`
+    logits:Tensor,                        # (V,) scores
+    seen:list[int],                       # ids so far
+    temperature:float=1.,                 # 0: the likeliest
+    repetition_penalty:float=1.,          # above 1 makes ids seen before less likely
+    generator:torch.Generator|None=None,  # of the draw; None: the global one
+    **cuts,                               # `top_k`, `top_p`, `min_p`
 ) -> int:                         # a token id
     "Choose the next token."
     if repetition_penalty != 1.:
@@ -1174,41 +1268,39 @@ def window_start(
     return max(0, -(-(n - block_size)//hop)*hop)
 
 # %% ../nbs/03_gpt_model.ipynb #9ade52b8
-class KVCache:
-    "Keys and values of the tokens read so far."
-    def __init__(self,
-        config:GPTConfig,     # sizes and family
-        n_rows:int=1,         # sequences B
-        device=None,          # where the model is
-        dtype=torch.float32,  # of its weights
-        size:int|None=None,   # tokens it can hold S; None: block_size
-    ):
-        shape = (config.n_layer, n_rows, config.n_kv_head, size or config.block_size, config.head_dim)
-        self.k,self.v,self.n = torch.zeros(shape, device=device, dtype=dtype),torch.zeros(shape, device=device, dtype=dtype),0
-    def __getitem__(self, i): return LayerCache(self, i)
-    def add(self, i, k, v):
-        a,b = self.n,self.n + k.shape[2]
-        self.k[i, :, :, a:b],self.v[i, :, :, a:b] = k,v
-        return self.k[i, :, :, :b],self.v[i, :, :, :b]
-    def advance(self, n): self.n += n
-
 class LayerCache:
-    "One block's view of a `KVCache`."
+    "Keys and values of the tokens that one block has read."
     def __init__(self,
-        cache,     # of all blocks
-        layer:int, # which of them
-    ): self.cache,self.layer = cache,layer
+        shape:tuple,                               # rows B, key heads, tokens it can hold S, channels per head D
+        device:torch.device|str|None=None,         # where the model is
+        dtype:torch.dtype=torch.float32,           # of its weights
+    ): self.k,self.v,self.n = torch.zeros(shape, device=device, dtype=dtype),torch.zeros(shape, device=device, dtype=dtype),0
     def add(self,
         k:Tensor,  # (B, H, T, D) keys of new tokens
         v:Tensor,  # (B, H, T, D) their values
     ):             # keys and values of all tokens so far
         "Keep what is new, give all."
-        return self.cache.add(self.layer, k, v)
+        a,b = self.n,self.n + k.shape[2]
+        self.k[:, :, a:b],self.v[:, :, a:b],self.n = k,v,b
+        return self.k[:, :, :b],self.v[:, :, :b]
+
+class KVCache:
+    "Keys and values of the tokens read so far, block by block."
+    def __init__(self,
+        config:GPTConfig,                          # sizes and family
+        n_rows:int=1,                              # sequences B
+        device:torch.device|str|None=None,         # where the model is
+        dtype:torch.dtype=torch.float32,           # of its weights
+        size:int|None=None,                        # tokens it can hold S; None: block_size
+    ): self.layers = [LayerCache((n_rows, config.n_kv_head, size or config.block_size, config.head_dim), device, dtype) for _ in range(config.n_layer)]
+    def __getitem__(self, i): return self.layers[i]
+    @property
+    def n(self) -> int: return self.layers[0].n
 
 # %% ../nbs/03_gpt_model.ipynb #5b57bd69
 def left_pad(
-    rows:list[list[int]],  # ids of each row
-    device=None,           # for the tensors
+    rows:list[list[int]],               # ids of each row
+    device:torch.device|str|None=None,  # for the tensors
 ) -> tuple[Tensor, Tensor]:  # ids (B, T); how much of each row is padding (B,)
     "Rows of one length, filled up on the left."
     T = max(map(len, rows))
@@ -1218,41 +1310,54 @@ def left_pad(
 # %% ../nbs/03_gpt_model.ipynb #2adcb379
 @patch
 def next_logits(self:GPT,
-    ids:Tensor,     # (B, T) new tokens
-    pads:Tensor|None=None,  # (B,) padding at the start of each row; None: there is none
-    cache=None,     # of the tokens before
+    ids:Tensor,                 # (B, T) new tokens
+    pads:Tensor|None=None,      # (B,) padding at the start of each row; None: there is none
+    cache:'KVCache|None'=None,  # of the tokens before
 ) -> Tensor:        # (B, V)
     "Scores of the token that follows each row, which may be padded on the left."
     start = cache.n if cache is not None else 0
-    if pads is None: return self.head(self.hidden(ids, cache=cache)[:, -1])
+    if pads is None: return self.last_scores(self.hidden(ids, cache=cache))
     columns = torch.arange(start + ids.shape[1], device=ids.device)            # (S,)
     own = columns[start:,None]                                                 # (T, 1)
     mask = (columns <= own) & ((columns >= pads[:,None,None]) | (columns == own))   # (B, T, S); padding sees itself, so that no row is empty
     positions = (own.T - pads[:,None]).clamp(min=0)                            # (B, T)
-    return self.head(self.hidden(ids, position_ids=positions, cache=cache, mask=mask[:,None])[:, -1])
+    return self.last_scores(self.hidden(ids, position_ids=positions, cache=cache, mask=mask[:,None]))
+
+@patch
+def last_scores(self:GPT,
+    x:Tensor,  # (B, T, C) the stream
+) -> Tensor:   # (B, V)
+    "Scores after the last token of each row."
+    x = x[:, -1]
+    if type(self.head) is nn.Linear and 4 <= len(x) <= 16: return (self.head.weight @ x.T).T   # the same product, turned: for a handful of rows faster
+    return self.head(x)
 
 # %% ../nbs/03_gpt_model.ipynb #b4de6314
-class FixedCache(KVCache):
-    "A cache that always gives all its slots, with the place of the next token in a tensor."
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.at = torch.zeros(1, dtype=torch.long, device=self.k.device)
-    def add(self, i, k, v):
-        self.k[i].index_copy_(2, self.at, k); self.v[i].index_copy_(2, self.at, v)
-        return self.k[i],self.v[i]
-    def advance(self, n): pass
+class FixedLayer:
+    "A `LayerCache` that gives all its slots, whatever is in them."
+    def __init__(self,
+        layer:LayerCache,  # whose keys and values these are
+        at:Tensor,         # (1,) slot of the next token
+    ): self.k,self.v,self.at = layer.k,layer.v,at
+    def add(self,
+        k:Tensor,  # (B, H, 1, D) keys of the new token
+        v:Tensor,  # (B, H, 1, D) its values
+    ):             # keys and values in all slots
+        "Write into the slot, give all."
+        self.k[:, :, self.at],self.v[:, :, self.at] = k,v
+        return self.k,self.v
+
+class FixedCache:
+    "A `KVCache` with shapes that never change."
+    n = 0                  # a step says itself which slots count
+    def __init__(self,
+        cache:KVCache,     # with the tokens so far; it is not copied
+    ):
+        self.at = torch.full((1,), cache.n, device=cache[0].k.device)
+        self.layers = [FixedLayer(l, self.at) for l in cache.layers]
+    def __getitem__(self, i): return self.layers[i]
 
 # %% ../nbs/03_gpt_model.ipynb #2926ceaa
-class OneRow(torch.overrides.TorchFunctionMode):
-    "Inside, a linear layer on a single row is a sum of products."
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is not F.linear or args[0].numel() != args[0].shape[-1] or kwargs: return func(*args, **kwargs)
-        x,w,b = (*args, None)[:3]
-        y = (w*x.reshape(-1)).sum(-1).view(*x.shape[:-1], -1)
-        return y if b is None else y + b
-
-# %% ../nbs/03_gpt_model.ipynb #7319d640
 @patch
 def fixed_step(self:GPT,
     ids:Tensor,        # (B, 1) the token before
@@ -1260,35 +1365,83 @@ def fixed_step(self:GPT,
     cache:FixedCache,  # of all tokens before
 ) -> Tensor:           # (B, V)
     "Like `next_logits` for one token, with shapes that never change."
-    columns = torch.arange(cache.k.shape[3], device=ids.device)
+    columns = torch.arange(cache[0].k.shape[2], device=ids.device)
     mask = (columns <= cache.at) & (columns >= pads[:,None])                   # (B, S)
-    with OneRow(): return self.head(self.hidden(ids, position_ids=cache.at - pads[:,None], cache=cache, mask=mask[:,None,None])[:, -1])
+    return self.last_scores(self.hidden(ids, position_ids=cache.at - pads[:,None], cache=cache, mask=mask[:,None,None]))
+
+# %% ../nbs/03_gpt_model.ipynb #afea03dd
+class CompiledStep:
+    "`fixed_step`, compiled, on a copy of a model that is laid out for products with a single row."
+    def __init__(self,
+        model:GPT,  # to copy
+    ):
+        parts = {id(model.optimizer): None, id(model.train_state): None, id(model.tokenizer): model.tokenizer}   # not to be copied
+        self.copy,self.kind,self.sums = copy.deepcopy(model, parts).eval(),self.kind_of(model),None
+        for m in self.copy.modules():
+            if type(m) is nn.Linear: m.weight = nn.Parameter(m.weight.detach().t().contiguous().t(), requires_grad=False)
+        guards = getattr(torch.compiler, 'skip_guard_on_all_nn_modules_unsafe', None)   # nobody else can change the copy: nothing to look for before each step
+        self.step = torch.compile(self.copy.fixed_step, dynamic=False, options=guards and {'guard_filter_fn': guards})
+
+    @staticmethod
+    def kind_of(
+        model:GPT,  # any
+    ) -> list:
+        "What must not change for a copy to do."
+        return [(n, p.shape, p.dtype, p.device) for n,p in model.named_parameters()]
+
+    def follow(self,
+        model:GPT,  # the one that was copied
+    ) -> None:
+        "Take the model's weights if they have changed."
+        sums = torch.stack([p.detach().sum() for p in model.parameters()])
+        if self.sums is None or not torch.equal(sums, self.sums): self.copy.load_state_dict(model.state_dict()); self.sums = sums
+
+@patch
+def compiled(self:GPT) -> CompiledStep:
+    "The copy and step of this model, made when first asked for, with the weights as they are now."
+    made = self.__dict__.get('_compiled')
+    if made is None or made.kind != CompiledStep.kind_of(self): made = self.__dict__['_compiled'] = CompiledStep(self)
+    made.follow(self)
+    return made
+
+@patch
+def __getstate__(self:GPT): return {k: v for k,v in self.__dict__.items() if k != '_compiled'}   # copies and pickles make their own
+
+# %% ../nbs/03_gpt_model.ipynb #628ebb6e
+def slots(
+    n:int,     # tokens to hold
+) -> int:      # a power of two, at least 64
+    "How many slots a compiled step is made for."
+    return max(64, 1 << (n - 1).bit_length())
 
 # %% ../nbs/03_gpt_model.ipynb #55962ab6
 @patch
-@torch.no_grad()
+@torch.inference_mode()
 def extend_rows(self:GPT,
     rows:list[list[int]],  # prompts
     max_new_tokens:int,    # steps at most
-    pick,                  # (logits (V,), ids so far, number of the row) -> id
-    stop_ids=(),           # a row ends with any of these
+    pick:object,           # (logits (V,), ids so far, number of the row) -> id
+    stop_ids:tuple=(),     # a row ends with any of these
     use_cache:bool=True,   # keep keys and values
     compile:bool=False,    # the step with fixed shapes, compiled
 ):                         # at each step gives a list: the new id of each row, None where it has ended
     "Lengthen all rows, one token at a time."
+    if compile and not use_cache: raise ValueError('compile=True works on a cache: leave use_cache=True')
     rows,size = [list(r) for r in rows],self.config.block_size
     has_ended,cache,starts = [False]*len(rows),None,None
-    step = self.compiled_step() if compile else self.next_logits
+    made = self.compiled() if compile else None
+    read,step = (made.copy.next_logits, made.step) if compile else (self.next_logits, self.next_logits)
     for _ in range(max_new_tokens):
         now = [window_start(len(r), size) for r in rows]
         if cache is None or now != starts or n >= size:                        # the first step, and whenever a window jumps
             ids,pads = left_pad([r[s:] for r,s in zip(rows, now)], self.device)
-            if not (compile or pads.any()): pads = None
-            cache,starts = self.make_cache(len(rows), ids.shape[1] + max_new_tokens, compile) if use_cache else None,now
-            logits,n = self.prefill(ids, pads, cache),ids.shape[1]
+            n,starts,some = ids.shape[1],now,pads if pads.any() else None
+            cache = KVCache(self.config, len(rows), self.device, self.token_embedding.weight.dtype, min(slots(n + max_new_tokens) if compile else n + max_new_tokens, size)) if use_cache else None
+            logits = read(ids, some, cache)
+            if compile: cache = FixedCache(cache)
         else:
             if compile: cache.at.fill_(n)
-            logits,n = step(torch.tensor([r[-1:] for r in rows], device=self.device), pads, cache),n + 1
+            logits,n = step(torch.tensor([r[-1:] for r in rows], device=self.device), pads if compile else some, cache),n + 1
         new = [None if e else pick(l, r, i) for i,(l,r,e) in enumerate(zip(logits, rows, has_ended))]
         for i,t in enumerate(new):
             rows[i].append(rows[i][-1] if t is None else t)
@@ -1296,40 +1449,11 @@ def extend_rows(self:GPT,
         yield new
         if all(has_ended): return
 
-# %% ../nbs/03_gpt_model.ipynb #f7e8acd7
-@patch
-def make_cache(self:GPT,
-    n_rows:int,     # sequences
-    size:int,       # tokens it will have to hold, if they fit the block
-    is_fixed:bool,  # for the compiled step, whose shapes never change
-) -> KVCache:
-    "An empty cache for this model."
-    full = self.config.block_size
-    return (FixedCache if is_fixed else KVCache)(self.config, n_rows, self.device, self.token_embedding.weight.dtype, full if is_fixed else min(size, full))
-
-@patch
-def prefill(self:GPT,
-    ids:Tensor,     # (B, T) the visible part of each row
-    pads:Tensor|None=None,  # (B,) padding
-    cache=None,     # to fill, of either kind
-) -> Tensor:        # (B, V)
-    "Read the prompts."
-    if not isinstance(cache, FixedCache): return self.next_logits(ids, pads, cache)
-    view = KVCache.__new__(KVCache)
-    view.k,view.v,view.n = cache.k,cache.v,0
-    return self.next_logits(ids, pads, view)
-
-@patch
-def compiled_step(self:GPT):
-    "`fixed_step`, compiled once per model."
-    if '_compiled' not in self.__dict__: object.__setattr__(self, '_compiled', torch.compile(self.fixed_step, dynamic=False))
-    return self._compiled
-
 # %% ../nbs/03_gpt_model.ipynb #559c89cc
 class TextWriter:
     "Turns ids into text as they come, holding back half a character and what may become a stop string."
     def __init__(self,
-        tokenizer,            # decodes
+        tokenizer:object,     # decodes
         prompt:list[int],     # ids before, so that the first new piece is spaced right
         stops:list[str]=(),   # texts that end the writing; they are not written
     ):
@@ -1349,11 +1473,18 @@ class TextWriter:
         self.is_done = bool(ends)
         return self.send(text, min(ends) if ends else len(text) - self.n_uncertain(text))
 
-    def n_uncertain(self, text):
+    def n_uncertain(self,
+        text:str,  # all so far
+    ) -> int:      # characters at its end
+        "How much may yet change, or become a stop string."
         half = len(text) - len(text.rstrip('\ufffd'))
         return max([half] + [n for s in self.stops for n in range(1, len(s)) if text.endswith(s[:n])])
 
-    def send(self, text, end):
+    def send(self,
+        text:str,  # all so far
+        end:int,   # how much of it is certain
+    ) -> str:      # what is new of that
+        "Give what was not given before."
         piece,self.n_sent = text[self.n_sent:end],max(self.n_sent, end)
         return piece
 
@@ -1366,14 +1497,14 @@ class TextWriter:
 # %% ../nbs/03_gpt_model.ipynb #ba6fd48d
 @patch
 def generate(self:GPT,
-    prompt='',                      # text, ids, a tensor of ids, or a list of texts or of ids
+    prompt:object='',               # text, ids, a tensor of ids, or a list of texts or of ids
     max_new_tokens:int=100,         # tokens at most
     temperature:float=1.,           # 0: always the likeliest
     top_k:int|None=None,            # draw among the k likeliest
     top_p:float|None=None,          # draw among the likeliest that together reach p
     min_p:float|None=None,          # draw among those at least this share as likely as the likeliest
     repetition_penalty:float=1.,    # above 1: avoid what was said
-    stop=(),                        # a text, or several, that end the writing
+    stop:str|tuple=(),              # a text, or several, that end the writing
     seed:int|None=None,             # of the draws; row i of a batch uses seed + i; None: another every time
     only_new:bool=False,            # leave the prompt out
     stream:bool=False,              # give an iterator over new pieces instead
@@ -1381,11 +1512,14 @@ def generate(self:GPT,
     compile:bool=False,             # compile the step: slow to start, then faster
 ):                                  # in the form of the prompt
     "Go on from a prompt."
-    is_batch = isinstance(prompt, Tensor) and prompt.ndim == 2 or isinstance(prompt, (list, tuple)) and len(prompt) > 0 and not isinstance(prompt[0], int)
+    is_batch = isinstance(prompt, Tensor) and prompt.ndim == 2 or isinstance(prompt, (list, tuple)) and len(prompt) > 0 and not isinstance(prompt[0], Integral)
     if stream and is_batch: raise ValueError('stream=True takes one prompt')
     if max_new_tokens < 0: raise ValueError(f'max_new_tokens is {max_new_tokens}')
+    check_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     prompts = list(prompt) if is_batch else [prompt]
     rows,stops = [self.prompt_ids(p) for p in prompts],[stop] if isinstance(stop, str) else list(stop)
+    if '' in stops: raise ValueError('stop holds an empty text, which is everywhere: leave it out')
+    if stops and not all(isinstance(p, str) for p in prompts): raise ValueError('stop is a text, but the prompt is ids: give the prompt as text too')
     draws = [None if seed is None else torch.Generator().manual_seed(seed + i) for i in range(len(rows))]
     def pick(logits, seen, i): return pick_next(logits, seen, temperature, repetition_penalty, draws[i], top_k=top_k, top_p=top_p, min_p=min_p)
     writers = [TextWriter(self.tokenizer, r, stops) if isinstance(p, str) else None for p,r in zip(prompts, rows)]
@@ -1399,13 +1533,15 @@ def generate(self:GPT,
 # %% ../nbs/03_gpt_model.ipynb #f9246409
 @patch
 def prompt_ids(self:GPT,
-    prompt,        # text, ids, or a tensor of ids
+    prompt:object, # text, ids, or a tensor of ids
 ) -> list[int]:
     "Ids of one prompt; an empty one becomes BOS."
     if isinstance(prompt, str):
         if self.tokenizer is None: raise ValueError('this model has no tokenizer: give token ids, or build it as GPT(config, tokenizer)')
         ids = list(self.tokenizer.encode(prompt))
-    else: ids = [int(i) for i in prompt]
+    else:
+        try: ids = [index(i) for i in prompt]
+        except TypeError: raise TypeError(f'the prompt is {type(prompt).__name__} of something else than whole numbers: give text, or token ids') from None
     if not ids and self.end_id('bos') is None: raise ValueError('the prompt is empty and there is no BOS token to start from: give at least one token')
     V = self.config.vocab_size
     if bad := [i for i in ids if not 0 <= i < V]: raise ValueError(f'token id {bad[0]} in the prompt, but this model knows 0 to {V - 1}')
@@ -1415,8 +1551,9 @@ def prompt_ids(self:GPT,
 def end_id(self:GPT,
     *kinds:str,    # 'bos', 'eos', 'pad', in order of preference
 ) -> int|None:
-    "The tokenizer's special id of the first kind it has."
-    return next((i for k in kinds if (i := getattr(self.tokenizer, f'{k}_id', None)) is not None), None)
+    "The special id of the first kind there is."
+    known = lambda k: self.end_ids.get(k) if self.tokenizer is None else getattr(self.tokenizer, f'{k}_id', None)
+    return next((i for k in kinds if (i := known(k)) is not None), None)
 
 # %% ../nbs/03_gpt_model.ipynb #499dbb5f
 @patch
@@ -1424,19 +1561,19 @@ def write(self:GPT,
     rows:list[list[int]],  # prompts as ids
     writers:list,          # a `TextWriter` for each that wants text, else None
     max_new_tokens:int,    # steps at most
-    pick,                  # as in `extend_rows`
+    pick:object,           # as in `extend_rows`
     **kwargs,              # of `extend_rows`
 ):                         # at each step gives each row's new piece: text, or an id; None where it has ended
     "Lengthen rows in eval mode, as text where a writer is given."
     eos = self.end_id('eos')
-    with evaluating(self):
+    with in_mode(self, False):
         for new in self.extend_rows(rows, max_new_tokens, pick, () if eos is None else (eos,), **kwargs):
             yield [t if w is None else None if t is None or w.is_done else w.add(t) for t,w in zip(new, writers)]
             if all(w is not None and w.is_done for w in writers): break
     yield [w and w.flush() for w in writers]
 
 def as_given(
-    prompt,         # as it was given
+    prompt:object,  # as it was given
     row:list[int],  # its ids
     new:list,       # pieces of text, or ids
     only_new:bool,  # leave the prompt out
@@ -1448,13 +1585,13 @@ def as_given(
 
 # %% ../nbs/03_gpt_model.ipynb #fc67df70
 def create_model(
-    n_layer:int=6,    # blocks
-    n_head:int=6,     # heads per block
-    n_embd:int=384,   # channels
-    tokenizer=None,   # a tokenizer, or the name of one, such as 'gpt2'; None: bytes
-    device=None,      # None: the best here
-    seed:int=1337,    # of the first weights
-    **kwargs,         # other fields of `GPTConfig`
+    n_layer:int=6,                      # blocks
+    n_head:int=6,                       # heads per block
+    n_embd:int=384,                     # channels
+    tokenizer:object=None,              # a tokenizer, or the name of one, such as 'gpt2'; None: bytes
+    device:torch.device|str|None=None,  # None: the best here
+    seed:int=1337,                      # of the first weights
+    **kwargs,                           # other fields of `GPTConfig`
 ) -> GPT:
     "A fresh model with a tokenizer, ready to train, or to write nonsense."
     if tokenizer is None or isinstance(tokenizer, str):
@@ -1509,7 +1646,7 @@ def attention_maps(self:GPT,
         maps.append((q @ k.transpose(-1, -2)*q.shape[-1]**-0.5 + bias).softmax(-1))
     hooks = [b.attn.register_forward_pre_hook(keep) for b in self.blocks]
     try:
-        with evaluating(self): self.hidden(ids)
+        with in_mode(self, False): self.hidden(ids)
     finally:
         for h in hooks: h.remove()
     return maps
