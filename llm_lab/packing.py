@@ -453,7 +453,7 @@ def _read_vocab(kind, path, unknown, pattern, special_tokens):
         specials = _known[kind][2] if kind in _known else _number(special_tokens or [], max(ranks.values())+1)
     if kind in _known: pattern = _known[kind][0]
     elif (max(ranks.values())+1, specials) == _known['gpt2'][1:3]: pattern = pattern or GPT2_PATTERN  # GPT-2's own files under another name
-    if taken := set(specials.values()) & set(ranks.values()): raise ValueError(f'id {min(taken)} of a special token is a token of {files[0]} already')
+    elif taken := set(specials.values()) & set(ranks.values()): raise ValueError(f'id {min(taken)} of a special token is a token of {files[0]} already')
     if not pattern: raise ValueError(f'{files[0]} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
     return BPECodec(ranks, pattern), dict(specials), {}
 
@@ -777,6 +777,7 @@ def _sources(seqs):
     else:
         if not hasattr(seqs, '__len__'): seqs = list(seqs)
         is_array = set(map(type, seqs)) == {np.ndarray}
+        if is_array and (n := set(map(attrgetter('ndim'), seqs)) - {1}): raise TypeError(f'a sequence has {n.pop()} dimensions, expected one: a row of token ids')
         for i,s in enumerate(() if is_array else seqs):
             if not hasattr(s, '__len__') or isinstance(s, str): raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
         lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
