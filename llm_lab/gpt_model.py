@@ -621,13 +621,14 @@ def orthogonalize(
     dtype:torch.dtype|str|None=None,  # to compute in; None: bfloat16 where the hardware is fast at it
 ) -> Tensor:          # the same shape, with singular values near 1
     "The directions of a matrix, each made about equally strong."
-    x = g.to(dtype or resolve_dtype(None, g.device.type))
+    x = g.to(dtype or resolve_dtype(None, g.device.type)).reshape(-1, *g.shape[-2:])
     if is_tall := x.shape[-2] > x.shape[-1]: x = x.mT
     x = x/(x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         a = x @ x.mT
-        x = 3.4445*x + (-4.7750*a + 2.0315*(a @ a)) @ x
-    return (x.mT if is_tall else x).to(g.dtype)
+        b = torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315)                # -4.775 a + 2.0315 a a, in one go
+        x = torch.baddbmm(x, b, x, beta=3.4445)
+    return (x.mT if is_tall else x).to(g.dtype).reshape(g.shape)
 
 # %% ../nbs/03_gpt_model.ipynb #dfb40b78
 class Muon(torch.optim.Optimizer):
@@ -664,7 +665,7 @@ class Muon(torch.optim.Optimizer):
         "Orthogonalise each matrix by itself, taller ones with longer steps."
         n,_,columns = updates.shape
         if len(set(splits)) > 1: return torch.cat([self.even_out(part, [part.shape[1]]) for part in updates.split(splits, 1)], 1)
-        return (orthogonalize(updates.view(n*len(splits), splits[0], columns))*max(1, splits[0]/columns)**0.5).view_as(updates)
+        return (orthogonalize(updates.view(n*len(splits), splits[0], columns))*max(1, splits[0]/columns)**0.5).reshape(updates.shape)
 
     def adamw_step(self,
         group:dict,     # of `param_groups`
