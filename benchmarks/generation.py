@@ -29,7 +29,7 @@ def measure(name, args):
     weights = [p for n,p in model.named_parameters() if 'embedding' not in n or model.config.tie_weights and n.startswith('token')]
     def read(): return sum(w.sum() for w in weights)
     V,n = model.config.vocab_size,args.tokens
-    one,eight = torch.randint(V, (1, 16), generator=g),torch.randint(V, (8, 16), generator=g)
+    one,eight = torch.randint(1, V, (1, 16), generator=g),torch.randint(1, V, (8, 16), generator=g)   # 0 pads: transformers would hide it
     def hf(x): return theirs.generate(x, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0, eos_token_id=None)
     def mine(x, **kw): return model.generate(x, n, temperature=0, **kw)
     once = min(timed(read) for _ in range(5))
