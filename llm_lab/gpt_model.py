@@ -32,6 +32,7 @@ from torch.optim.adamw import adamw
 from fastcore.basics import patch
 
 from .loader import resolve_device, resolve_dtype
+from .packing import Tokenizer, document_mask
 
 # %% ../nbs/03_gpt_model.ipynb #0da32179
 def causal_mask(
@@ -407,7 +408,7 @@ def make_mask(self:GPT,
     doc_ids:Tensor|None=None,      # (B, T) documents
 ) -> Tensor|None:                  # True where a token may look; None: all of the past
     "Who may look where: at the past, and inside one document."
-    if doc_ids is not None: return (causal_mask(T, doc_ids.device) & (doc_ids[:,:,None] == doc_ids[:,None,:]))[:,None]   # (B, 1, T, T)
+    if doc_ids is not None: return document_mask(doc_ids)                      # (B, 1, T, T)
     if start == 0 or T == 1: return None
     return torch.ones(T, start + T, dtype=torch.bool, device=self.device).tril(start)
 
@@ -560,9 +561,7 @@ def from_hf(
         folder = Path(model)
         if not folder.is_dir(): raise FileNotFoundError(f'no folder {folder}: download the model first, with download_model_manually({str(model)!r}, folder)')
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        if tokenizer is None and (folder/'tokenizer.json').is_file():
-            from llm_lab.packing import Tokenizer
-            tokenizer = Tokenizer.load(folder)
+        if tokenizer is None and (folder/'tokenizer.json').is_file(): tokenizer = Tokenizer.load(folder)
     gpt = cls(GPTConfig.from_hf(model.config), tokenizer).load_hf_state_dict(model.state_dict()).to(model.device)
     gpt.end_ids = {k: i for k in ('bos', 'eos', 'pad') if isinstance(i := getattr(model.config, f'{k}_token_id', None), int)}
     return gpt
@@ -687,7 +686,7 @@ def configure_optimizer(self:GPT,
     betas:tuple=(0.9, 0.95),        # AdamW's memory of gradients, and of their squares
     muon:bool=False,                # Muon for the matrices inside the blocks
     adam_lr:float|None=None,        # with Muon, the rate of everything else; None: half of learning_rate
-    momentum:float=0.95,            # Muon's memory of gradients; 0.9 learns faster in runs of a hundred steps or two
+    momentum:float=0.95,            # Muon's memory of gradients; a lower one forgets sooner, for short runs
     state:dict|None=None,           # an optimizer's `state_dict` to go on from
 ) -> torch.optim.Optimizer:         # also kept as `model.optimizer`
     "An optimizer over all weights that train: AdamW, or Muon where it helps."
@@ -814,7 +813,7 @@ def in_mode(
 # %% ../nbs/03_gpt_model.ipynb #0382d53a
 def train_step(
     model:GPT,                                 # takes gradients
-    optimizer:torch.optim.Optimizer|None,      # moves the weights
+    optimizer:torch.optim.Optimizer,           # moves the weights
     batches:list,                              # the micro-batches of this step
     sum_loss:object=None,                      # instead of `model.sum_loss`, for example a compiled one
     grad_clip:float=1.,                        # longest gradient allowed; 0: any
@@ -1021,7 +1020,7 @@ class Progress:
 def join_processes(
     model:nn.Module,     # gets the weights of process 0
     data_loader:object,  # must know which part of a step is this process's
-) -> bool:            # whether this is the first process
+) -> bool:               # whether this is the first process
     "From here on, the processes that `torchrun` started train as one."
     d = torch.distributed
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not d.is_initialized():
@@ -1163,7 +1162,7 @@ def fit(self:GPT,
     grad_accum:int=1,                           # micro-batches per step
     grad_clip:float=1.,                         # longest gradient; 0: any
     dtype:torch.dtype|str|None=None,            # of the products; None: bfloat16 where the hardware is fast at it
-    compile:bool=False,                         # compile the loss: slow to start, then faster on most GPUs
+    compile:bool=False,                         # compile the loss: slow to start, then often faster
     seed:int=1337,                              # of dropout
     callbacks:tuple=(),                         # called with (model, record); a true answer stops the run
     loggers:tuple|str=(),                       # 'tensorboard', 'wandb', 'trackio', or functions of a record
@@ -1378,7 +1377,7 @@ class CompiledStep:
         model:GPT,  # to copy
     ):
         parts = {id(model.optimizer): None, id(model.train_state): None, id(model.tokenizer): model.tokenizer}   # not to be copied
-        self.copy,self.kind,self.sums = copy.deepcopy(model, parts).eval(),self.kind_of(model),None
+        self.copy,self.kind,self.sums = copy.deepcopy(model, parts).eval(),self.kind_of(model),self.sums_of(model)
         for m in self.copy.modules():
             if type(m) is nn.Linear: m.weight = nn.Parameter(m.weight.detach().t().contiguous().t(), requires_grad=False)
         guards = getattr(torch.compiler, 'skip_guard_on_all_nn_modules_unsafe', None)   # nobody else can change the copy: nothing to look for before each step
@@ -1391,12 +1390,19 @@ class CompiledStep:
         "What must not change for a copy to do."
         return [(n, p.shape, p.dtype, p.device) for n,p in model.named_parameters()]
 
+    @staticmethod
+    def sums_of(
+        model:GPT,  # any
+    ) -> Tensor:
+        "One number for each parameter, which another value of it hardly has."
+        return torch.stack([p.detach().sum() for p in model.parameters()])
+
     def follow(self,
         model:GPT,  # the one that was copied
     ) -> None:
         "Take the model's weights if they have changed."
-        sums = torch.stack([p.detach().sum() for p in model.parameters()])
-        if self.sums is None or not torch.equal(sums, self.sums): self.copy.load_state_dict(model.state_dict()); self.sums = sums
+        sums = self.sums_of(model)
+        if not torch.equal(sums, self.sums): self.copy.load_state_dict(model.state_dict()); self.sums = sums
 
 @patch
 def compiled(self:GPT) -> CompiledStep:
@@ -1596,9 +1602,7 @@ def create_model(
     **kwargs,                           # other fields of `GPTConfig`
 ) -> GPT:
     "A fresh model with a tokenizer, ready to train, or to write nonsense."
-    if tokenizer is None or isinstance(tokenizer, str):
-        from llm_lab.packing import Tokenizer
-        tokenizer = Tokenizer(tokenizer or 'byte')
+    if tokenizer is None or isinstance(tokenizer, str): tokenizer = Tokenizer(tokenizer or 'byte')
     return GPT(GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, **kwargs), tokenizer, seed).to(resolve_device(device))
 
 # %% ../nbs/03_gpt_model.ipynb #6bfe611b
@@ -1628,7 +1632,7 @@ class Generator:
         question:str,                                  # to be answered
         max_new_tokens:int=100,                        # tokens at most
         template:str='Question: {question}\nAnswer:',  # the form it is put in
-        stop=('\nQuestion:', '\n\n'),                  # what ends the answer
+        stop:tuple=('\nQuestion:', '\n\n'),            # what ends the answer
         **kwargs,                                      # as in `GPT.generate`
     ) -> str:
         "The answer alone."
