@@ -9,6 +9,10 @@ __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'write_f
            'find_model', 'load_model', 'get_model_info', 'compare_configs', 'load_pt', 'fold_head_bias', 'from_mypt',
            'from_nanogpt', 'read_llama2c', 'old_tokenizer', 'read_old', 'convert_legacy_checkpoint']
 
+# %% ../nbs/04_checkpoint.ipynb #mv040000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
 import errno, hashlib, json, math, os, re, shutil, struct, sys, time, warnings
 from pathlib import Path

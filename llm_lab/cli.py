@@ -11,6 +11,10 @@ __all__ = ['CORE_FLOPS', 'FIXED_S', 'TEXT_S', 'TEXT_BYTES', 'MIN_BYTES', 'STEPS'
            'pack', 'train', 'generate', 'inspect_', 'convert', 'eval_', 'compare', 'finetune', 'merge', 'download',
            'verify', 'make_app']
 
+# %% ../nbs/08_cli.ipynb #mv080000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/08_cli.ipynb #e62bbb59
 import functools, inspect, json, math, os, platform, shutil, signal, sys, threading, time, warnings
 from contextlib import contextmanager

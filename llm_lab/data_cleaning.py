@@ -17,6 +17,10 @@ __all__ = ['FILE_TYPES', 'DOC_PACKAGES', 'LEDGER_COLUMNS', 'STOP_WORDS', 'open_b
            'language_probability', 'language_filter', 'default_rules', 'cut_documents', 'read_documents',
            'split_documents', 'summary_pairs', 'prepare_dataset', 'load_text_data']
 
+# %% ../nbs/01_data_cleaning.ipynb #mv010000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/01_data_cleaning.ipynb #2afdbedf
 import ast, atexit, contextlib, csv, gc, gzip, hashlib, io, ipaddress, itertools, json, math, os, re, shutil, string, sys, tempfile, time, unicodedata, zlib
 from collections import Counter, defaultdict

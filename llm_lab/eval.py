@@ -18,6 +18,10 @@ __all__ = ['INK', 'DASHES', 'ROUGE_TYPES', 'Score', 'inked', 'new_figure', 'figu
            'plot_bits_per_byte', 'plot_funnel', 'plot_strips', 'plot_before_after', 'plot_steps', 'themed_svg',
            'read_report', 'report', 'write_model_card', 'write_lm_eval_task', 'lm_eval_scores']
 
+# %% ../nbs/06_eval.ipynb #mv060000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/06_eval.ipynb #9b620900
 import html, json, math, re
 from functools import partial, wraps

@@ -14,6 +14,10 @@ __all__ = ['ARCHS', 'ACTIVATIONS', 'PRESETS', 'causal_mask', 'mask_bias', 'atten
            'left_pad', 'FixedLayer', 'FixedCache', 'CompiledStep', 'slots', 'TextWriter', 'as_given', 'create_model',
            'Generator', 'upscale_depth']
 
+# %% ../nbs/03_gpt_model.ipynb #mv030000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/03_gpt_model.ipynb #2eb9ede3
 import atexit, copy, json, math, os, signal, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor

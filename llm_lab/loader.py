@@ -8,6 +8,10 @@ __all__ = ['log', 'safetensors_header', 'ModelFilesError', 'write_manifest', 're
            'resolve_dtype', 'ModelLoader', 'load_model_with_fallback', 'MemoryEstimate', 'estimate_memory',
            'download_model_manually']
 
+# %% ../nbs/00_loader.ipynb #mv000000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/00_loader.ipynb #884b158c
 import json, logging, os, re, shutil, threading, time
 from contextlib import contextmanager

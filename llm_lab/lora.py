@@ -8,6 +8,10 @@ __all__ = ['LoRATrainer', 'is_linear', 'LoRALinear', 'find_targets', 'add_lora',
            'completion_losses', 'pair_losses', 'bootstrap_interval', 'Preflight', 'preflight', 'sft_trainer',
            'save_merged', 'finetune', 'SmoLoRA']
 
+# %% ../nbs/05_lora.ipynb #mv050000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/05_lora.ipynb #cf1208f3
 import inspect, json, math, os, re, shutil, tempfile
 from collections import Counter

@@ -9,6 +9,10 @@ __all__ = ['GPT2_PATTERN', 'iter_texts', 'ByteCodec', 'CharCodec', 'count_words'
            'flex_mask', 'document_attention', 'LeakReport', 'leak', 'shuffled', 'Batch', 'document_share',
            'GPTDataLoader']
 
+# %% ../nbs/02_packing.ipynb #mv020000
+from ._moved import finder
+__getattr__ = finder(__name__)  # TRANSITION
+
 # %% ../nbs/02_packing.ipynb #32b543f7
 import base64, hashlib, heapq, json, os, pickle, re, tempfile, warnings
 from collections import Counter, defaultdict
