@@ -18,7 +18,7 @@ _names = {
     'eval': '''compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores multiple_choice
         perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap lm_eval_scores
         read_history plot_training_curves plot_token_losses compare_models benchmark_model report write_model_card''',
-    'cli': 'RunSettings run_lab',
+    'run': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}
 __all__ = sorted(_where)
