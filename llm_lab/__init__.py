@@ -13,7 +13,8 @@ _names = {
         default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
     'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
     'gpt_model': 'GPTConfig GPT create_model Generator',
-    'checkpoint': 'CheckpointManager load_model get_model_info convert_legacy_checkpoint',
+    'checkpoint': 'CheckpointManager load_model get_model_info',
+    'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged SmoLoRA LoRATrainer preflight',
     'eval': '''compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores multiple_choice
         perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap lm_eval_scores
