@@ -12,7 +12,8 @@ _names = {
         unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
         default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
     'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
-    'gpt_model': 'GPTConfig GPT create_model Generator',
+    'gpt_model': 'GPTConfig GPT create_model',
+    'generation': 'Generator',
     'checkpoint': 'CheckpointManager load_model get_model_info',
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged SmoLoRA LoRATrainer preflight',
