@@ -17,9 +17,10 @@ _names = {
     'checkpoint': 'CheckpointManager load_model get_model_info',
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged SmoLoRA LoRATrainer preflight',
-    'eval': '''compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores multiple_choice
-        perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap lm_eval_scores
-        read_history plot_training_curves plot_token_losses compare_models benchmark_model report write_model_card''',
+    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap plot_token_losses',
+    'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
+    'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
+    'report': 'read_history plot_training_curves write_report write_model_card',
     'run': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}
