@@ -11,7 +11,9 @@ _names = {
         read_documents paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter
         unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
         default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
-    'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
+    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
+    'packing': 'pack_sequences PackedRows leak',
+    'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
     'generation': 'Generator',
     'checkpoint': 'CheckpointManager load_model get_model_info',
