@@ -7,11 +7,13 @@ from importlib import import_module as _import
 _names = {
     'loader': '''ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype
         estimate_memory ModelFilesError LocalHub''',
-    'data_cleaning': '''read_txt_folder read_jsonl read_csv read_parquet chunk_texts prepare_dataset load_text_data python_docs
-        read_documents paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter
-        unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
-        default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
-    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
+    'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
+        Ledger split_documents summary_pairs''',
+    'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
+        cut_documents''',
+    'quality': '''unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
+        language_filter''',
+    'duplicates': 'near_deduplication duplicate_clusters decontamination',
     'packing': 'pack_sequences PackedRows leak',
     'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
