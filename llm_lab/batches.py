@@ -241,7 +241,7 @@ def read_text(cls:GPTDataLoader,
 def _read_path(texts):
     "A path becomes its documents; anything else stays."
     if not isinstance(texts, os.PathLike): return texts
-    from llm_lab.data_cleaning import read_documents
+    from llm_lab.reading import read_documents
     return read_documents(texts)
 
 @patch
