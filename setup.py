@@ -1,14 +1,25 @@
 "Packaging: every setting comes from `settings.ini`, where nbdev reads it too."
 from configparser import ConfigParser
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 ini = ConfigParser(delimiters=['='], interpolation=None)
 ini.read(here/'settings.ini', encoding='utf-8')
 cfg = ini['DEFAULT']
 
+class BuildWithPages(build_py):
+    "The lessons travel in the wheel: `llm-lab lab` copies them from there."
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        target = Path(self.build_lib)/cfg['lib_path']/'_pages'
+        copytree(here/'nbs', target, dirs_exist_ok=True, ignore=ignore_patterns('.*', '_*', 'runs'))
+
 setup(
+    cmdclass={'build_py': BuildWithPages},
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license_expression='Apache-2.0',
     long_description=(here/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',

@@ -442,7 +442,7 @@ def finish_run(
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
     import psutil
-    from llm_lab.eval import report, write_model_card
+    from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     payload = {k: v for s in steps for k,v in s.items() if k not in _of_a_step}
     alive_s = time.time() - psutil.Process().create_time() if run.state['attempts'] == 1 else 0
@@ -451,6 +451,6 @@ def finish_run(
                  wall_s=max(alive_s, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in _of_a_step} for s in steps], **payload, next=next_commands(run))
     write_json(run.path/'report.json', value)
-    report(run.path)
+    write_report(run.path)
     write_model_card(run.path)
     return value

@@ -71,6 +71,7 @@ def check_pages():
 
 def check_wheel():
     "sdist → wheel → a fresh environment that sees the tested dependencies: it imports, lazily, and its command answers."
+    os.environ.pop('PYTHONPATH', None)
     with tempfile.TemporaryDirectory() as d:
         tmp = Path(d)
         code, out = sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', root)
@@ -89,6 +90,10 @@ def check_wheel():
                  "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
         code, out = sh(py, '-c', check, cwd=tmp)
         note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
+        check = "from llm_lab.cli import copy_pages, _pages_folder; copy_pages(_pages_folder(), 'mine'); print(_pages_folder())"
+        code, out = sh(py, '-c', check, cwd=tmp)
+        n_pages = len(list((tmp/'mine').glob('*.ipynb')))
+        note('wheel has the lessons', code == 0 and '_pages' in out and n_pages == len(pages), f'{n_pages} of {len(pages)}\n{out[-2000:]}')
         code, out = sh(py.parent/'llm-lab', '--help', cwd=tmp)
         note('wheel has the llm-lab command', code == 0 and 'finetune' in out, out[-2000:])
 
@@ -132,7 +137,70 @@ def check_run():
                 if code == 0 and (killed/f).read_bytes() == (small/f).read_bytes()]
         note('killed and repeated: the weights of an undisturbed run', len(same) == 4, f'the same: {same}\n{out[-2000:]}')
 
-checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, pages=check_pages, wheel=check_wheel, run=check_run)
+def directives(cell):
+    "The `#| key: value` lines at the head of a code cell."
+    for line in ''.join(cell['source']).splitlines():
+        if not line.startswith('#|'): return
+        if ':' in line: yield line[2:].strip()
+
+def bad_links(page, cell):
+    "Relative links and pictures of a text cell that lead nowhere."
+    for target in re.findall(r'\]\(([^)\s]+)\)', ''.join(cell['source'])):
+        file = target.partition('#')[0]
+        if file and not re.match(r'[a-z]+:', file) and not (page.parent/file).exists(): yield target
+
+def check_docs():
+    "What the site needs and no Quarto: directives are YAML, links lead somewhere, the sidebar has every page, nbdev processes all of them."
+    import yaml
+    wrong = []
+    for page in pages:
+        for i, cell in enumerate(json.loads(page.read_text(encoding='utf-8'))['cells']):
+            if cell['cell_type'] == 'markdown': wrong += [f'{page.name} cell {i}: link to {t}' for t in bad_links(page, cell)]
+            for line in directives(cell) if cell['cell_type'] == 'code' else ():
+                try: yaml.safe_load(line)
+                except yaml.YAMLError: wrong.append(f'{page.name} cell {i}: not YAML: {line}')
+    note('directives are YAML and links lead somewhere', not wrong, '\n'.join(wrong[:20]))
+    quarto = (root/'_quarto.yml').read_text(encoding='utf-8')
+    yaml.safe_load(quarto)
+    missing = {p.name for p in pages} ^ set(re.findall(r'href: (\S+\.ipynb)', quarto))
+    note('the sidebar has every page', not missing, ', '.join(sorted(missing)))
+    failed = processed_for_the_site()
+    note('nbdev processes every page for the site', not failed, '\n'.join(f'{n}: {why}' for n, why in failed.items()))
+
+process = """import sys
+from pathlib import Path
+from nbdev.processors import FilterDefaults
+from nbdev.serve_drv import main
+for page in sys.argv[2:]:
+    try: main((Path(page), Path(sys.argv[1])/Path(page).name, FilterDefaults))
+    except Exception as e: print('FAILED', Path(page).name, str(e)[:300].replace(chr(10), ' | '), '<-', repr(e.__cause__)[:200])
+    else: print('DONE', Path(page).name)
+"""
+
+def processed_for_the_site():
+    "Run nbdev's processors on every page, two at a time; page → what went wrong."
+    with tempfile.TemporaryDirectory() as d:
+        tmp = copy_of_source(Path(d))
+        (tmp/'out').mkdir()
+        here = sorted(str(p) for p in (tmp/'nbs').glob('*.ipynb'))
+        env = {**os.environ, 'PYTHONPATH': str(tmp), 'MPLBACKEND': 'agg', 'OMP_NUM_THREADS': '1'}
+        run = lambda some: subprocess.Popen([sys.executable, '-c', process, tmp/'out', *some], cwd=tmp/'nbs', env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        said = ''.join(p.communicate()[0] for p in [run(here[::2]), run(here[1::2])])
+    failed = dict(re.findall(r'^FAILED (\S+) (.*)$', said, re.M))
+    done = set(re.findall(r'^DONE (\S+)$', said, re.M))
+    return {**{p.name: 'the process ended' for p in pages if p.name not in done}, **failed}
+
+def show_pages():
+    "How the pages look to a reader: cells, lines, density. Information, not a check."
+    print('page                    cells   exported lines   code cell median   prose')
+    for page in pages:
+        cells = [c for c in json.loads(page.read_text(encoding='utf-8'))['cells'] if ''.join(c['source']).strip()]
+        code = [''.join(c['source']).splitlines() for c in cells if c['cell_type'] == 'code']
+        sizes = sorted(len([l for l in c if l.strip() and not l.startswith('#|')]) for c in code) or [0]
+        exported = sum(len([l for l in c if l.strip() and not l.startswith('#|')]) for c in code if any(l.startswith('#| export') for l in c))
+        print(f'{page.name:24}{len(cells):5}{exported:17}{sizes[len(sizes)//2]:19}{1-len(code)/len(cells):8.0%}')
+
+checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, docs=check_docs, pages=check_pages, wheel=check_wheel, run=check_run)
 
 if __name__ == '__main__':
     asked = [a for a in sys.argv[1:] if not a.startswith('-')]
@@ -140,6 +208,7 @@ if __name__ == '__main__':
     for name in asked or checks:
         try: checks[name]()
         except Exception as e: note(name, False, f'{type(e).__name__}: {e}')
+    if not asked: show_pages()
     n = {s: sum(state == s for _, state in results) for s in ('passed', 'failed')}
     print(f'{n["passed"]} passed, {n["failed"]} failed')
     sys.exit(1 if n['failed'] or not n['passed'] else 0)
