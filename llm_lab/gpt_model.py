@@ -11,7 +11,7 @@ __all__ = ['ACTIVATIONS', 'FAMILIES', 'ARCHS', 'PRESETS', 'causal_mask', 'mask_b
 from ._moved import finder
 __getattr__ = finder(__name__)  # TRANSITION
 
-# %% ../nbs/03_gpt_model.ipynb #6ac1b3c6
+# %% ../nbs/03_gpt_model.ipynb #22e76e02
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -40,7 +40,7 @@ def mask_bias(
     "A mask as something to add to the scores."
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float('-inf'))
 
-# %% ../nbs/03_gpt_model.ipynb #bfca17c8
+# %% ../nbs/03_gpt_model.ipynb #5d6e3c9c
 def attend_plain(
     q:Tensor,           # (B, H, T, D) queries
     k:Tensor,           # (B, H, S, D) keys
@@ -54,7 +54,7 @@ def attend_plain(
     if dropout: weights = F.dropout(weights, dropout)
     return weights @ v
 
-# %% ../nbs/03_gpt_model.ipynb #4dcd1ff0
+# %% ../nbs/03_gpt_model.ipynb #37121841
 def attend(
     q:Tensor,               # (B, H, T, D) queries
     k:Tensor,               # (B, H, S, D) keys
@@ -70,7 +70,7 @@ def attend(
     if bias is None: bias = mask_bias(causal_mask(T, q.device), q.dtype)
     return attend_plain(q, k, v, bias, dropout)
 
-# %% ../nbs/03_gpt_model.ipynb #f8dc3a8b
+# %% ../nbs/03_gpt_model.ipynb #e8d82ad9
 ACTIVATIONS = {'gelu_new': partial(F.gelu, approximate='tanh'), 'gelu': F.gelu, 'relu': F.relu, 'silu': F.silu}
 FAMILIES = {
     'gpt2': dict(norm='layernorm', is_gated=False, has_rope=False, qk_norm=False, zero_init=False,
@@ -83,7 +83,7 @@ FAMILIES = {
 FAMILIES['custom'] = FAMILIES['qwen3']     # where a mix of one's own starts
 ARCHS = {'gpt2': 'GPT2LMHeadModel', 'llama': 'LlamaForCausalLM', 'qwen3': 'Qwen3ForCausalLM'}    # the transformers class of each
 
-# %% ../nbs/03_gpt_model.ipynb #8039ec7b
+# %% ../nbs/03_gpt_model.ipynb #c286f8d9
 def check_counts(
     **counts,  # by name
 ) -> None:
@@ -93,7 +93,7 @@ def check_counts(
             raise ValueError(f'{name} is {n!r}, expected a whole number of at least 1')
         if n >= 2**31: raise ValueError(f'{name} is {n:,}, which no machine holds')
 
-# %% ../nbs/03_gpt_model.ipynb #17586a29
+# %% ../nbs/03_gpt_model.ipynb #4ac21a75
 def _check_known(what:str, value, known) -> None:
     "Refuse a name that is not in a list."
     if value not in known: raise ValueError(f'unknown {what} {value!r}; known: {", ".join(map(repr, known))}')
@@ -137,7 +137,7 @@ def _check_family(c) -> None:
     if c.head_dim not in (None, c.n_embd/c.n_head):
         raise ValueError(f"arch {c.arch!r} has heads of n_embd/n_head channels: leave head_dim out, or use arch='llama'")
 
-# %% ../nbs/03_gpt_model.ipynb #d26226cc
+# %% ../nbs/03_gpt_model.ipynb #64a9d298
 @dataclass(frozen=True)
 class GPTConfig:
     "The sizes that fix a GPT's shape; saved beside its weights."
@@ -178,7 +178,7 @@ class GPTConfig:
         "Set a field that was left out; a frozen dataclass needs the long way."
         if getattr(self, name) is None: object.__setattr__(self, name, value)
 
-# %% ../nbs/03_gpt_model.ipynb #a3a603cd
+# %% ../nbs/03_gpt_model.ipynb #c3358874
 PRESETS = {
     'tiny': dict(n_layer=4, n_head=4, n_embd=128, block_size=64),
     'small': dict(n_layer=6, n_head=6, n_embd=384, block_size=256),
@@ -228,7 +228,7 @@ def from_hf(
     from llm_lab.interop import config_from_hf
     return config_from_hf(hf)
 
-# %% ../nbs/03_gpt_model.ipynb #2cd35068
+# %% ../nbs/03_gpt_model.ipynb #e446a303
 class RMSNorm(nn.Module):
     "Divide each token's vector by its root mean square, then scale each channel."
     def __init__(self,
@@ -252,7 +252,7 @@ def make_norm(
     if config.norm == 'layernorm': return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
     return RMSNorm(config.n_embd, config.norm_eps)
 
-# %% ../nbs/03_gpt_model.ipynb #ef279cbb
+# %% ../nbs/03_gpt_model.ipynb #7ac1bfef
 def _stretched(speeds:Tensor, scaling:dict) -> Tensor:
     "Rotary speeds as Llama 3.1 slows them down for longer texts: slow pairs by `factor`, fast ones not at all."
     turns = scaling['original_max_position_embeddings']*speeds/(2*math.pi)     # within the text of the first training
@@ -282,7 +282,7 @@ def apply_rope(
     partners = x.roll(x.shape[-1]//2, -1)
     return torch.addcmul(x*cos, partners, sin)
 
-# %% ../nbs/03_gpt_model.ipynb #b6963185
+# %% ../nbs/03_gpt_model.ipynb #55dafece
 class Attention(nn.Module):
     "All heads of one block: project, turn, mix, project back."
     def __init__(self,
@@ -322,7 +322,7 @@ class Attention(nn.Module):
         y = attend(q, k, v, bias, c.dropout if self.training else 0.)          # (B, H, T, D)
         return self.out(y.transpose(1, 2).reshape(B, T, -1))                   # (B, T, C)
 
-# %% ../nbs/03_gpt_model.ipynb #28888a91
+# %% ../nbs/03_gpt_model.ipynb #56e60915
 class MLP(nn.Module):
     "Widen each token's vector, bend it, and bring it back."
     def __init__(self,
@@ -343,7 +343,7 @@ class MLP(nn.Module):
         gate,value = self.up(x).chunk(2, -1)
         return self.down(self.activation(gate)*value)
 
-# %% ../nbs/03_gpt_model.ipynb #673d077d
+# %% ../nbs/03_gpt_model.ipynb #c700f238
 class Block(nn.Module):
     "Attention, then MLP, each added to the stream that runs through the model."
     def __init__(self,
@@ -370,7 +370,7 @@ class Block(nn.Module):
         "Zero a share of it, while training."
         return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
-# %% ../nbs/03_gpt_model.ipynb #0a285969
+# %% ../nbs/03_gpt_model.ipynb #27e86fde
 def _fill_vocab(config:GPTConfig, tokenizer) -> GPTConfig:
     "The config with its vocab_size known."
     if config.vocab_size is None:
@@ -405,7 +405,7 @@ def _init_weights(model:nn.Module) -> None:
         elif c.zero_init and (writes or is_head): nn.init.zeros_(p)
         elif p.ndim > 1: nn.init.normal_(p, std=0.02/math.sqrt(2*c.n_layer) if writes else 0.02)
 
-# %% ../nbs/03_gpt_model.ipynb #1fdbf8a4
+# %% ../nbs/03_gpt_model.ipynb #b4614c29
 class GPT(nn.Module):
     "A decoder-only transformer that trains itself, writes text, and opens in transformers."
     def __init__(self,
@@ -546,7 +546,7 @@ class GPT(nn.Module):
     def device(self) -> torch.device: return self.token_embedding.weight.device
     def __repr__(self): return f'GPT with {self.n_params:,} parameters: {self.config}'
 
-# %% ../nbs/03_gpt_model.ipynb #be78b870
+# %% ../nbs/03_gpt_model.ipynb #51cc5245
 def _visible(
     T:int,                # tokens in the row
     start:int,            # tokens before it, in the cache
@@ -603,7 +603,7 @@ def _apply(self:GPT, fn, *args, **kwargs):
     if self.config.has_rope: self._make_rope()
     return self
 
-# %% ../nbs/03_gpt_model.ipynb #c1fc243f
+# %% ../nbs/03_gpt_model.ipynb #369359c6
 def create_model(
     n_layer:int=6,                      # blocks
     n_head:int=6,                       # heads per block
@@ -619,7 +619,7 @@ def create_model(
     config = GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, **kwargs)
     return GPT(config, tokenizer, seed).to(resolve_device(device))
 
-# %% ../nbs/03_gpt_model.ipynb #1e5662d5
+# %% ../nbs/03_gpt_model.ipynb #fa4490bc
 @patch
 def attention_maps(self:GPT,
     ids:Tensor,         # (B, T) token ids

@@ -6,7 +6,7 @@
 __all__ = ['hf_layout', 'hf_state_dict', 'load_hf_state_dict', 'to_hf_config', 'config_from_hf', 'to_hf', 'from_hf',
            'upscale_depth']
 
-# %% ../nbs/03a_interop.ipynb #e949376a
+# %% ../nbs/03a_interop.ipynb #19acd6da
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 from .gpt_model import ARCHS, GPT, GPTConfig
 from .packing import Tokenizer
 
-# %% ../nbs/03a_interop.ipynb #c4367c9e
+# %% ../nbs/03a_interop.ipynb #b50c5cd9
 def _gpt2_layout(c:GPTConfig) -> dict:
     "GPT-2's names; the matrices of its blocks are transposed there."
     block = {'norm_1': 'ln_1', 'attn.qkv': 'attn.c_attn', 'attn.out': 'attn.c_proj',
@@ -42,7 +42,7 @@ def _llama_layout(c:GPTConfig) -> dict:
             out[f'blocks.{i}.{ours}'] = (names, rows.get(ours), False)
     return out
 
-# %% ../nbs/03a_interop.ipynb #4be692f3
+# %% ../nbs/03a_interop.ipynb #1a2abf5f
 def hf_layout(
     config:GPTConfig,  # sizes and family
 ) -> dict:             # our layer -> (names in transformers, rows of each piece or None, whether it is transposed there)
@@ -53,7 +53,7 @@ def hf_layout(
     if not config.tie_weights: out['head'] = (['lm_head'], None, False)
     return out
 
-# %% ../nbs/03a_interop.ipynb #c86ad252
+# %% ../nbs/03a_interop.ipynb #8f9ddbbe
 def _places(ours:str, weight:Tensor, layout:tuple, part:str) -> list[tuple[str, Tensor]]:
     "Their names for a weight or bias of ours, each with its part of the tensor."
     theirs,rows,_ = layout
@@ -80,7 +80,7 @@ def hf_state_dict(
         for name,piece in _places(ours, bias, layout, 'bias'): out[name] = piece.contiguous()
     return out
 
-# %% ../nbs/03a_interop.ipynb #a427cdce
+# %% ../nbs/03a_interop.ipynb #c40ddb46
 def _is_needless(name:str, value:Tensor, state:dict, config:GPTConfig) -> bool:
     "Whether leaving a weight out changes nothing: a table that can be computed, a tied output layer, a bias of zero."
     if name.endswith(('.attn.bias', '.attn.masked_bias', 'rotary_emb.inv_freq')): return True
@@ -96,7 +96,7 @@ def _check_used(state:dict, used:set, config:GPTConfig) -> None:
         raise ValueError('lm_head.weight differs from the token embedding, but the config ties them: use tie_weights=False')
     if spare: raise ValueError(f'{len(spare)} weights have no place in this model; the first is {spare[0]}')
 
-# %% ../nbs/03a_interop.ipynb #8757461f
+# %% ../nbs/03a_interop.ipynb #43655d41
 @torch.no_grad()
 def load_hf_state_dict(
     model:GPT,   # takes the weights
@@ -123,7 +123,7 @@ def load_hf_state_dict(
     with ThreadPoolExecutor(2) as pool: list(pool.map(copy, plan))             # two: half the time for large models
     return model
 
-# %% ../nbs/03a_interop.ipynb #0b579f9b
+# %% ../nbs/03a_interop.ipynb #2eac067c
 def _rope_parameters(c:GPTConfig) -> dict:
     "Rotary positions in transformers' words."
     return dict(rope_theta=c.rope_theta, **(c.rope_scaling or dict(rope_type='default')))
@@ -151,7 +151,7 @@ def to_hf_config(
         max_position_embeddings=c.block_size, rms_norm_eps=c.norm_eps, rope_parameters=_rope_parameters(c),
         attention_bias=c.bias, attention_dropout=c.dropout, **common)
 
-# %% ../nbs/03a_interop.ipynb #3eba2837
+# %% ../nbs/03a_interop.ipynb #8c13b296
 _llama3_fields = ('rope_type', 'factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 
 def _check_computed(d:dict, rope:dict) -> None:
@@ -172,7 +172,7 @@ def _check_computed(d:dict, rope:dict) -> None:
     for what,is_there in odd.items():
         if is_there: raise ValueError(f'this {kind} model uses {what}, which a GPTConfig does not have')
 
-# %% ../nbs/03a_interop.ipynb #9a89f2a2
+# %% ../nbs/03a_interop.ipynb #bbb0daed
 def config_from_hf(
     hf:object,      # a transformers config of one of the three families
 ) -> GPTConfig:
@@ -194,7 +194,7 @@ def config_from_hf(
         tie_weights=d['tie_word_embeddings'], norm_eps=d['rms_norm_eps'],
         rope_theta=float(rope.get('rope_theta', 1e4)), rope_scaling=scaling)
 
-# %% ../nbs/03a_interop.ipynb #98c51f20
+# %% ../nbs/03a_interop.ipynb #b708e083
 def to_hf(
     model:GPT,  # to translate
 ):              # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
@@ -209,7 +209,7 @@ def to_hf(
     assert not unexpected and set(missing) <= {'lm_head.weight'}, (missing, unexpected)
     return out.to(model.device).eval()
 
-# %% ../nbs/03a_interop.ipynb #49dd2d3d
+# %% ../nbs/03a_interop.ipynb #45259b71
 def _open_folder(folder:Path):
     "A transformers model from a folder that has all its weights."
     from transformers import AutoModelForCausalLM
@@ -241,7 +241,7 @@ def from_hf(
         if isinstance(i, int): gpt.end_ids[k] = i
     return gpt
 
-# %% ../nbs/03a_interop.ipynb #0d06a4e5
+# %% ../nbs/03a_interop.ipynb #f9249dff
 def upscale_depth(
     model:GPT,        # trained
     n_layer:int,      # blocks of the new model; at least those of the old
