@@ -247,6 +247,7 @@ def read_adapter(
     config = read_json(folder/'adapter_config.json')
     if not isinstance(config, dict): raise ValueError(f'{folder/"adapter_config.json"} holds no settings: it is {type(config).__name__}')
     if config.get('peft_type') != 'LORA': raise ValueError(f"this adapter is of type {config.get('peft_type')}, not LORA: open it with peft.PeftModel")
+    config = {'r': 8, 'lora_alpha': 8, **config}                       # PEFT's defaults, where they were not written
     for k in ('r', 'lora_alpha'):
         if not isinstance(config.get(k), (int, float)) or not config[k] > 0: raise ValueError(f'{folder/"adapter_config.json"}: {k} is {config.get(k)!r}, expected a number above 0')
     odd = {k:config[k] for k,plain in _unread.items() if k in config and config[k] not in (plain, None)}
