@@ -5,8 +5,9 @@ from importlib import import_module as _import
 
 # Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
 _names = {
-    'loader': '''ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype
-        estimate_memory ModelFilesError LocalHub''',
+    'loader': 'ModelLoader load_model_with_fallback download_model_manually verify_model estimate_memory',
+    'runtime': 'resolve_device resolve_dtype',
+    'hub': 'ModelFilesError LocalHub',
     'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
         Ledger split_documents summary_pairs''',
     'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data

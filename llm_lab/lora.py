@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from torch import Tensor, nn
 
-from .runtime import quiet
+from .files import atomic_folder, read_json
+from .runtime import evaluating, quiet
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
 def is_linear(
@@ -79,7 +80,7 @@ def _shared_weights(model):
 
 def _output_head(model):
     head = getattr(model, 'get_output_embeddings', lambda: None)()
-    return {id(head)} if head is not None else {id(m) for n,m in model.named_modules() if n.split('.')[-1] in ('lm_head', 'score', 'classifier')}
+    return {id(head)} if head is not None else {id(m) for n,m in model.named_modules() if n.split('.')[-1] in ('lm_head', 'head', 'score', 'classifier')}
 
 def _inner_layers(model):
     "Name -> layer for every linear layer that is not already inside a LoRALinear."
@@ -98,8 +99,9 @@ def find_targets(
         found = {n:m for n,m in layers.items() if id(m) not in head and id(m.weight) not in shared}
         if not found: raise ValueError(f'{type(model).__name__} has no linear layer to adapt besides its output head')
         return found
-    is_hit = (lambda n,t: re.fullmatch(t, n)) if isinstance(target_modules, str) else (lambda n,t: n == t or n.endswith('.'+t))
-    wanted = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    wanted = target_modules.split(',') if isinstance(target_modules, str) else list(target_modules)
+    wanted = [w.strip() for w in wanted]
+    def is_hit(n, t): return n == t or n.endswith('.' + t) or (isinstance(target_modules, str) and re.fullmatch(t, n))
     missing = [t for t in wanted if not any(is_hit(n,t) for n in layers)]
     if missing or not wanted:
         known = ', '.join(sorted({n.split('.')[-1] for n in layers})) or 'none'
@@ -149,17 +151,8 @@ def trained_share(
     return dict(n_trained=n, n_total=total, share=n/total)
 
 # %% ../nbs/05_lora.ipynb #372b8d1b
-@contextmanager
-def _evaluating(model):
-    "In eval mode without gradients; afterwards every module is in the mode it was in."
-    modes = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad(): yield model
-    finally:
-        for m,mode in modes: m.training = mode
-
 def _output(model, sample):
+    "The numbers a model answers with, whatever it wraps them in."
     out = model(sample)
     out = getattr(out, 'logits', out)
     return (out[0] if isinstance(out, tuple) else out).float()
@@ -182,7 +175,7 @@ def merge_lora(
     n_adapter = sum(m.lora_A.numel() + m.lora_B.numel() for m in layers.values())
     n_base = sum(p.numel() for p in model.parameters()) - n_adapter
     rows = {}
-    with _evaluating(model):
+    with evaluating(model):
         before = _output(model, sample) if sample is not None else None
         for name,layer in layers.items():
             w = layer.base_layer.weight
@@ -201,19 +194,6 @@ def merge_lora(
         max_output_diff=None if before is None else (after - before).abs().max().item(),
         max_output=None if before is None else before.abs().max().item(),
         max_weight_change=top('max_weight_change'), max_rounding=top('max_rounding'), layers=rows)
-
-# %% ../nbs/05_lora.ipynb #8e23476a
-@contextmanager
-def _whole_folder(path, last):
-    "Write into a hidden sibling that takes the folder's name when it is complete; `last` is the file that makes it one."
-    path = Path(path); tmp = path.with_name(f'.{path.name}.partial')
-    shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir(parents=True)
-    try: yield tmp
-    except BaseException: shutil.rmtree(tmp, ignore_errors=True); raise
-    if not path.exists(): tmp.rename(path); return
-    (path/last).unlink(missing_ok=True)   # from here until the end the folder is openly incomplete
-    for p in sorted(tmp.iterdir(), key=lambda p: p.name == last): os.replace(p, path/p.name)
-    tmp.rmdir()
 
 # %% ../nbs/05_lora.ipynb #b60d777d
 _prefix = 'base_model.model.'   # PEFT's name for the model it wraps
@@ -239,7 +219,7 @@ def save_adapter(
         fan_in_fan_out=any(m.fan_in_fan_out for m in layers.values()), inference_mode=True, modules_to_save=None,
         target_modules=short if everywhere == set(layers) else sorted(layers))
     tensors = {f'{_prefix}{n}.lora_{k}.weight': getattr(m, f'lora_{k}').detach().cpu().contiguous() for n,m in layers.items() for k in 'AB'}
-    with _whole_folder(folder, 'adapter_config.json') as tmp:
+    with atomic_folder(folder, kind='adapter', base=config['base_model_name_or_path']) as tmp:
         save_file(tensors, tmp/'adapter_model.safetensors', metadata={'format': 'pt'})
         (tmp/'adapter_config.json').write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
     return Path(folder)
@@ -247,21 +227,45 @@ def save_adapter(
 # %% ../nbs/05_lora.ipynb #4fbc50b4
 _unread = dict(use_dora=False, bias='none', layer_replication=None, alora_invocation_tokens=None, trainable_token_indices=None, rank_pattern={}, alpha_pattern={})
 
+def _read_tensors(path:Path) -> dict:
+    "The tensors of a .safetensors file; what is wrong with it is said with its name."
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    try: return load_file(path)
+    except SafetensorError as e:
+        start = path.open('rb').read(64)
+        if start.startswith(b'version https://git-lfs'): raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder') from None
+        raise ValueError(f'{path} is not a whole .safetensors file ({e}): it was cut short or is something else') from None
+
 def read_adapter(
     folder:str|Path,  # written by PEFT or by `save_adapter`
 ) -> tuple:           # (config, {name in the base model: tensor})
     "The settings and tensors of an adapter folder, checked for what this page cannot apply."
-    from safetensors.torch import load_file
     folder = Path(folder)
     for name in ('adapter_config.json', 'adapter_model.safetensors'):
         if not (folder/name).is_file(): raise FileNotFoundError(f'{folder} holds no {name}: it is not a complete PEFT adapter in safetensors form')
-    config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
+    config = read_json(folder/'adapter_config.json')
+    if not isinstance(config, dict): raise ValueError(f'{folder/"adapter_config.json"} holds no settings: it is {type(config).__name__}')
     if config.get('peft_type') != 'LORA': raise ValueError(f"this adapter is of type {config.get('peft_type')}, not LORA: open it with peft.PeftModel")
+    config = {'r': 8, 'lora_alpha': 8, **config}                       # PEFT's defaults, where they were not written
+    for k in ('r', 'lora_alpha'):
+        if not isinstance(config.get(k), (int, float)) or not config[k] > 0: raise ValueError(f'{folder/"adapter_config.json"}: {k} is {config.get(k)!r}, expected a number above 0')
     odd = {k:config[k] for k,plain in _unread.items() if k in config and config[k] not in (plain, None)}
+    start = config.get('init_lora_weights', True)
+    if isinstance(start, str) and start not in ('gaussian', 'orthogonal'): odd['init_lora_weights'] = start
     if odd: raise ValueError(f'this adapter uses {odd}, which llm_lab does not apply: open it with peft.PeftModel')
-    return config, {k.removeprefix(_prefix):v for k,v in load_file(folder/'adapter_model.safetensors').items()}
+    return config, {k.removeprefix(_prefix):v for k,v in _read_tensors(folder/'adapter_model.safetensors').items()}
 
 # %% ../nbs/05_lora.ipynb #6f50e84c
+def _put_weight(model, name:str, value:Tensor):
+    "Replace one weight; where it is tied to another, that other one keeps its own, as in PEFT."
+    place,_,attr = name.rpartition('.')
+    module = model.get_submodule(place)
+    old = getattr(module, attr)
+    if id(old) not in _shared_weights(model): return old.copy_(value)
+    setattr(module, attr, nn.Parameter(value.to(old), requires_grad=False))
+    model.config.tie_word_embeddings = False
+
 def load_adapter(
     model:nn.Module,        # the base model; changed in place
     folder:str|Path,        # an adapter written by PEFT or by `save_adapter`
@@ -287,21 +291,60 @@ def load_adapter(
         for n,m in lora_layers(model).items():
             m.lora_A.copy_(tensors[f'{n}.lora_A.weight']); m.lora_B.copy_(tensors[f'{n}.lora_B.weight'])
             m.lora_A.requires_grad_(trainable); m.lora_B.requires_grad_(trainable)
-        for k,v in rest.items(): own[k].copy_(v)
+        for k,v in rest.items(): _put_weight(model, k, v)
     return model
 
 # %% ../nbs/05_lora.ipynb #008cfed5
+_tolerance = {'float32': 1e-3, 'float64': 1e-3, 'bfloat16': 0.1, 'float16': 0.02}   # largest change of a logit, as a share of the largest logit
+
+def _compare_outputs(wanted:Tensor, got:Tensor) -> dict:
+    "How far two sets of logits (…, V) lie apart."
+    p = wanted.log_softmax(-1)
+    q = got.log_softmax(-1)
+    return dict(read_back_max_diff=(got - wanted).abs().max().item(),
+                read_back_kl=(p.exp()*(p - q)).sum(-1).max().item(),
+                top1_agreement=(wanted.argmax(-1) == got.argmax(-1)).float().mean().item())
+
+def _changed_beside(model, base_folder, adapted:set) -> list[str]:
+    "Weights that have no adapter and yet are not those of the base on disk."
+    from safetensors.torch import load_file
+    files = sorted(Path(base_folder).glob('model*.safetensors'))
+    base = {n: t for f in files for n,t in load_file(f).items()}
+    prefix = getattr(model, 'base_model_prefix', '')
+    changed = []
+    for n,w in model.state_dict().items():
+        there = base.get(n, base.get(n.removeprefix(f'{prefix}.')))
+        if there is None or n.rpartition('.')[0] in adapted: continue
+        if there.shape != w.shape or not torch.equal(there.to(w.dtype), w.cpu()): changed.append(n)
+    return changed
+
 def save_merged(
     model,                    # a transformers model with adapters; merged in place
     tokenizer,                # saved beside it
     folder:str|Path,          # becomes a plain transformers folder with merge_report.json
     sample:Tensor|None=None,  # as in `merge_lora`
+    base:str|Path|None=None,  # folder of the base model: what has no adapter is compared with it
+    force:bool=False,         # write it although it is over tolerance; the report says so
     **facts,                  # added to the report
 ) -> dict:                    # the report
-    "Merge, and write a model folder that needs neither PEFT nor llm_lab to open."
+    "Merge, write a model folder that needs neither PEFT nor llm_lab, read it back, and certify what was read."
+    adapted = set(lora_layers(model))
+    if sample is None: sample = _some_ids(model)
+    with evaluating(model): wanted = _output(model, sample)
     report = {**merge_lora(model, sample), **facts}
-    with _whole_folder(folder, 'config.json') as tmp:
-        with quiet(): model.save_pretrained(tmp)
+    dtype = str(next(model.parameters()).dtype).removeprefix('torch.')
+    with atomic_folder(folder, kind='merged', base=str(base or getattr(model, 'name_or_path', '') or '')) as tmp:
+        with quiet():
+            model.save_pretrained(tmp)
+            back = type(model).from_pretrained(tmp, dtype=next(model.parameters()).dtype).to(sample.device)
         tokenizer.save_pretrained(tmp)
+        with evaluating(back): report.update(_compare_outputs(wanted, _output(back, sample)), dtype=dtype)
+        report['tolerance'] = _tolerance.get(dtype, 1e-3)*max(1, wanted.abs().max().item())
+        report['changed_beside_adapters'] = _changed_beside(model, base, adapted) if base and Path(base).is_dir() else []
+        report['within_tolerance'] = report['read_back_max_diff'] <= report['tolerance'] and not report['changed_beside_adapters']
+        if not report['within_tolerance'] and not force:
+            touched = ', '.join(report['changed_beside_adapters'][:3])
+            raise ValueError(f'{folder}: the merged model read back differs by {report["read_back_max_diff"]:.2g} from base + adapter '
+                             f'(allowed {report["tolerance"]:.2g})' + (f'; changed without an adapter: {touched}' if touched else '') + '; nothing was written')
         (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     return report

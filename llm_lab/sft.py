@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 from torch import Tensor, nn
 
+from .files import check_output
 from .loader import load_model_with_fallback
-from .lora import LoRALinear, _evaluating, add_lora, lora_layers, save_adapter, save_merged, trained_share
-from .runtime import resolve_device, resolve_dtype
+from .lora import LoRALinear, add_lora, lora_layers, save_adapter, save_merged, trained_share
+from .runtime import evaluating, quiet, resolve_device, resolve_dtype, training_mode
 
 # %% ../nbs/05a_sft.ipynb #dc111ce6
 def _start_ids(tokenizer):
@@ -46,14 +47,16 @@ def encode_pairs(
     start,sep = _start_ids(tokenizer),ids([separator])[0] if separator else []
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     rows = dict(input_ids=[], labels=[], n_cut=[])
+    space = max_length - len(start) - len(sep)
+    if space < 1: raise ValueError(f'max_length {max_length} leaves no room beside the separator: raise it')
     for i,(p,c) in enumerate(zip(ids(list(_texts(pairs, 'prompt'))), ids(list(_texts(pairs, 'completion'))))):
         if not c: raise ValueError(f'completion {i} is empty: leave pair {i} out')
-        full = (c + end)[:max(1, (max_length - len(start) - len(sep))//2)]
-        room = max_length - len(start) - len(sep) - len(full)
-        if room < 0: raise ValueError(f'max_length {max_length} leaves no room beside the separator: raise it')
+        full = c + end if len(c) + len(end) <= space else c[:space]     # one that lost its end gets no false EOS
+        room = space - len(full)
         head = start + p[:room] + sep
-        rows['input_ids'].append(head + full); rows['labels'].append([-100]*len(head) + full)
-        rows['n_cut'].append(max(0, len(p) - room) + len(c + end) - len(full))
+        rows['input_ids'].append(head + full)
+        rows['labels'].append([-100]*len(head) + full)
+        rows['n_cut'].append(max(0, len(p) - room) + max(0, len(c) - space))
     return Dataset.from_dict(rows)
 
 # %% ../nbs/05a_sft.ipynb #36aeb5f2
@@ -114,7 +117,7 @@ def pair_losses(
     device,examples = next(model.parameters()).device,rows.to_list()
     nll,count = torch.zeros(2, len(rows), dtype=torch.float64)
     order = sorted(range(len(rows)), key=lambda i: (len(examples[i]['input_ids']), i))   # similar lengths together: little padding
-    with _evaluating(model):
+    with evaluating(model):
         for b in range(0, len(order), batch_size):
             which = order[b:b+batch_size]
             losses,hit = completion_losses(model, {k:v.to(device) for k,v in collate_pairs([examples[i] for i in which], 64).items()})
@@ -154,19 +157,9 @@ class Preflight:
         return '\n'.join([head, *(f'  problem: {p}' for p in self.problems), *(f'  warning: {w}' for w in self.warnings), *(f'  {k}: {v}' for k,v in self.facts.items())])
 
 # %% ../nbs/05a_sft.ipynb #6da8448d
-@contextmanager
-def _without_bars():
-    "Keep transformers' own progress bars (reading and writing weights) off the page."
-    from transformers.utils import logging
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try: yield
-    finally:
-        if was_on: logging.enable_progress_bar()
-
 def _load(name, device, **settings):
     "Model and tokenizer in float32, with all bars of the loading off."
-    with _without_bars(): return load_model_with_fallback(str(name), device_map=device, dtype='float32', progress=False, **settings)
+    with quiet(): return load_model_with_fallback(str(name), device_map=device, dtype='float32', progress=False, **settings)
 
 def _load_folder(folder, device):
     "The same from this disk only."
@@ -293,7 +286,7 @@ def _bar(max_steps, progress):
 # %% ../nbs/05a_sft.ipynb #65bacb8b
 def _train(trainer):
     "Run a trainer, give the model its own forward back, and return the history of its steps."
-    with torch.random.fork_rng(): trainer.train()
+    with torch.random.fork_rng(), training_mode(trainer.model): trainer.train()   # afterwards every part is in the mode it was in
     trainer.model.__dict__.pop('forward', None)   # TRL's own way to the loss
     keys = ('step', 'loss', 'learning_rate', 'grad_norm')
     return [{k:float(row[k]) if k != 'step' else row[k] for k in keys} for row in trainer.state.log_history if 'loss' in row]
@@ -306,7 +299,7 @@ def _complete(model, tokenizer, prompts, max_length, separator, max_new_tokens):
     start = _start_ids(tokenizer); room = max_length - max_new_tokens - len(start) - len(sep)
     rows = [start + tokenizer(p, add_special_tokens=False)['input_ids'][:room] + sep for p in prompts]
     batch = collate_pairs([dict(input_ids=r, labels=r) for r in rows])
-    with _evaluating(model):
+    with evaluating(model):
         out = model.generate(input_ids=batch['input_ids'].to(device), attention_mask=batch['attention_mask'].to(device), max_new_tokens=max_new_tokens,
             do_sample=False, pad_token_id=_pad_id(tokenizer))
     return [tokenizer.decode(o[batch['input_ids'].shape[1]:], skip_special_tokens=True).strip() for o in out]
@@ -340,7 +333,10 @@ def finetune(
     seed:int=0, progress:bool|None=None,
 ) -> dict:                      # loss_before, loss_after, ci, trained_share, merge_max_diff, n_examples, history, examples, …
     "LoRA fine-tune a model on pairs, measure it on held-out pairs, and write adapter and merged model."
-    device = resolve_device(device); folder = Path(folder)
+    device = resolve_device(device)
+    folder = Path(folder)
+    check_output(folder/'adapter', 'adapter')
+    check_output(folder/'merged', 'merged')                             # before anything is trained
     if isinstance(model_or_folder, (str, Path)): model,own_tokenizer = _load_folder(model_or_folder, device); tokenizer = tokenizer or own_tokenizer
     else: model = model_or_folder.to(device)
     max_length = max_length or min(_max_positions(model), 512)
@@ -359,7 +355,8 @@ def finetune(
         history = _train(sft_trainer(model, train, tokenizer, scratch, learning_rate, max_steps, batch_size, resolve_dtype(dtype, device) == torch.bfloat16, seed, progress))
     (nll_after,_),text_after = pair_losses(model, val),write()
     save_adapter(model, folder/'adapter', base_model=str(model_or_folder) if isinstance(model_or_folder, (str, Path)) else None)
-    merged = save_merged(model, tokenizer, folder/'merged', sample=torch.tensor(val['input_ids'][:1], device=device), separator=separator)
+    base = model_or_folder if isinstance(model_or_folder, (str, Path)) else None
+    merged = save_merged(model, tokenizer, folder/'merged', base=base, sample=torch.tensor(val['input_ids'][:1], device=device), separator=separator)
     loss = lambda nll: (nll.sum()/count.sum()).item()
     return dict(loss_before=loss(nll_before), loss_after=loss(nll_after), ci=bootstrap_interval(nll_before, nll_after, count, seed=seed),
         trained_share=share, merge_max_diff=merged['max_output_diff'], n_examples=len(val), n_train=n_train, n_used=len(train), n_overlap=n_overlap, n_tokens=int(count.sum()),
@@ -398,6 +395,8 @@ class SmoLoRA:
         self.settings = dict(learning_rate=learning_rate, max_steps=max_steps, batch_size=batch_size, seed=seed, progress=progress)
         self.dataset = _named_dataset(dataset_name, text_field)
         self.adapter_checkpoint = self.merged_model_path = self._trainer = None
+        self._base = str(base_model_name) if isinstance(base_model_name, (str, Path)) else None   # what the next adapter is for
+        self._reads_pairs = False
 
 # %% ../nbs/05a_sft.ipynb #ad6e3cfd
 @patch
@@ -407,8 +406,9 @@ def inference(self:SmoLoRA,
     seed:int|None=None,   # of the draw; None: another text every time
 ) -> str:                 # the prompt and what follows it
     "Continue a prompt with the model at hand."
+    if self._reads_pairs and not prompt.endswith(self.separator): prompt += self.separator   # as it was trained
     inputs = self.tokenizer(prompt, return_tensors='pt').to(self.device)
-    with _evaluating(self.model), torch.random.fork_rng(enabled=seed is not None):
+    with evaluating(self.model), torch.random.fork_rng(enabled=seed is not None):
         if seed is not None: torch.manual_seed(seed)
         out = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=do_sample, pad_token_id=_pad_id(self.tokenizer),
             **(dict(temperature=temperature) if do_sample else {}))
@@ -435,8 +435,8 @@ def trainer(self:SmoLoRA):
 def train(self:SmoLoRA) -> list:  # one dict per step
     "Train the adapters and write them to adapter_checkpoint."
     self.history = _train(self.trainer)
-    base = str(self.base_model_name) if isinstance(self.base_model_name, (str, Path)) else None
-    self.adapter_checkpoint = str(save_adapter(self.model, self.output_dir/'adapter_checkpoint', base))
+    self._reads_pairs = {'prompt', 'completion'} <= set(self.dataset.column_names)
+    self.adapter_checkpoint = str(save_adapter(self.model, self.output_dir/'adapter_checkpoint', self._base))
     return self.history
 
 # %% ../nbs/05a_sft.ipynb #6db247cf
@@ -447,6 +447,7 @@ def save(self:SmoLoRA) -> dict:  # the certificate of `merge_lora`
     self.merged_model_path = str(self.output_dir/'final_merged')
     report = save_merged(self.model, self.tokenizer, self.merged_model_path)
     self._trainer = None
+    self._base = self.merged_model_path                    # what is trained next starts from here
     return report
 
 # %% ../nbs/05a_sft.ipynb #13446bb8
@@ -457,6 +458,7 @@ def load_model(self:SmoLoRA,
     "Take up another model, for instance a merged one."
     self.model,self.tokenizer = _load(model_path, self.device, trust_remote_code=self.trust_remote_code)
     self._trainer = None
+    self._base = str(model_path)
     return self.model, self.tokenizer
 
 # %% ../nbs/05a_sft.ipynb #d4014dd5
