@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_mmlu', 'mmlu_prompt', 'continuation_logprobs', 'multiple_choice', 'writer_of', 'hf_write', 'say_difference',
-           'Comparison', 'quality', 'compare_models', 'forward_flops', 'matmul_flops', 'batch_writer',
+           'Comparison', 'quality', 'compare_models', 'forward_flops', 'matmul_flops', 'Benchmark', 'batch_writer',
            'benchmark_model', 'write_lm_eval_task', 'lm_eval_scores']
 
 # %% ../nbs/06b_compare.ipynb #673fb27a
@@ -282,6 +282,38 @@ def matmul_flops(
         if i: best = max(best, 2*size**3/took)
         if time.perf_counter() > end and i > 2: return best
 
+# %% ../nbs/06b_compare.ipynb #9f814592
+class Benchmark:
+    "Speeds of one model; `.rows` has one dict per batch size with medians and spreads."
+    def __init__(self,
+        rows,      # list of dicts
+        settings,  # what was measured, and where
+    ):
+        self.rows = rows
+        self.settings = settings
+    def __repr__(self):
+        words = lambda v: f'{v:.4g}' if isinstance(v, float) else f'{v}'
+        return '\n'.join(', '.join(f'{k} {words(v)}' for k,v in r.items()) for r in self.rows)
+    def _repr_html_(self): return html_table(self.rows)
+    @inked
+    def plot(self):  # figure: tokens per second and time to the first token against the batch size
+        "Both speeds as a picture; bars reach from the fastest to the slowest repeat."
+        fig,axes = new_figure(1, 2, height=2.6)
+        pace,wait = axes[0]
+        x = [r['batch_size'] for r in self.rows]
+        for i,label in enumerate(('prefill', 'decode')):
+            y = np.array([r[f'{label}_tokens_per_s'] for r in self.rows])
+            low,high = np.array([r[f'{label}_tokens_per_s_range'] for r in self.rows]).T
+            spread = [np.maximum(0, y - low), np.maximum(0, high - y)]
+            pace.errorbar(x, y, yerr=spread, fmt='os'[i] + DASHES[i], color=INK[f'c{i}'], capsize=3, label=label)
+        pace.set(xlabel='texts at a time', ylabel='tokens per second', yscale='log')
+        pace.legend()
+        wait.plot(x, [1000*r['first_token_s'] for r in self.rows], 'o-', color=INK['c0'])
+        wait.set(xlabel='texts at a time', ylabel='time to first token (ms)')
+        wait.set_ylim(bottom=0)
+        said = [f"{r['batch_size']} texts: prefill {r['prefill_tokens_per_s']:.0f}, decode {r['decode_tokens_per_s']:.0f} tokens/s" for r in self.rows]
+        return save_figure(fig, None, 'Speed: ' + '; '.join(said))
+
 # %% ../nbs/06b_compare.ipynb #ff6bea87
 def batch_writer(
     model,  # ours, one of transformers, or a function from ids (B, T) to logits
@@ -289,10 +321,10 @@ def batch_writer(
     "Let a batch of rows be continued as `generate` does it, without stopping early."
     import torch
     from llm_lab.gpt_model import GPT
-    from llm_lab.generation import extend_rows
+    from llm_lab.generation import decode_loop
     def ours(ids, n):
         likeliest = lambda logits, seen, i: int(logits.argmax())
-        for _ in extend_rows(model, ids.tolist(), n, likeliest): pass
+        for _ in decode_loop(model, ids.tolist(), n, likeliest): pass
     def transformers_own(ids, n):
         mask = torch.ones_like(ids)
         model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0)
