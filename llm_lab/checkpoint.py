@@ -224,7 +224,7 @@ def checkpoint_files(
     embedding = next(n for n in weights if n.endswith(('wte.weight', 'embed_tokens.weight')))
     tied = {'lm_head.weight': embedding} if config.get('tie_weights') and 'lm_head.weight' not in weights else {}
     moments,extras = {},{}
-    state = to_plain(getattr(model, 'train_state', None) or {}, extras)
+    state = to_plain(dict(getattr(model, 'train_state', None) or {}), extras)
     opt = optimizer.state_dict() if hasattr(optimizer, 'state_dict') else optimizer
     about = dict(config=config, tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, tied=tied, run=run or {},
                  optimizer=to_plain(opt, moments), versions=dict(llm_lab=__version__, python=platform.python_version(), torch=torch.__version__))
@@ -666,7 +666,7 @@ def initialize_for_training(self:CheckpointManager,
     else:
         tokenizer = kind if hasattr(kind, 'vocab_size') else Tokenizer(kind or 'byte', text=text, **({'vocab_size': config.vocab_size} if kind == 'bpe' else {}))
         model = GPT(config, tokenizer)
-    optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **optimizer_settings)
+    optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **{'muon': False, **optimizer_settings})
     return model, optimizer, (model.train_state or {}).get('step', 0)
 
 # %% ../nbs/04_checkpoint.ipynb #5c2d159d
