@@ -6,8 +6,7 @@
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'write_folder', 'read_manifest', 'find_damage',
            'config_json', 'tokenizer_files', 'checkpoint_files', 'no_init', 'read_tensors', 'read_config',
            'read_checkpoint', 'read_model', 'list_checkpoints', 'newest', 'SaveError', 'CheckpointManager',
-           'find_model', 'load_model', 'get_model_info', 'compare_configs', 'load_pt', 'fold_head_bias', 'from_mypt',
-           'from_nanogpt', 'read_llama2c', 'old_tokenizer', 'read_old', 'convert_legacy_checkpoint']
+           'find_model', 'load_model', 'get_model_info', 'compare_configs']
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
@@ -225,7 +224,7 @@ def checkpoint_files(
     embedding = next(n for n in weights if n.endswith(('wte.weight', 'embed_tokens.weight')))
     tied = {'lm_head.weight': embedding} if config.get('tie_weights') and 'lm_head.weight' not in weights else {}
     moments,extras = {},{}
-    state = to_plain(getattr(model, 'train_state', None) or {}, extras)
+    state = to_plain(dict(getattr(model, 'train_state', None) or {}), extras)
     opt = optimizer.state_dict() if hasattr(optimizer, 'state_dict') else optimizer
     about = dict(config=config, tokenizer=dict(kind=tok.token_kind, vocab_size=tok.vocab_size) if tok is not None else None, tied=tied, run=run or {},
                  optimizer=to_plain(opt, moments), versions=dict(llm_lab=__version__, python=platform.python_version(), torch=torch.__version__))
@@ -316,6 +315,7 @@ def read_model(
     tokenizer:'Tokenizer|str|Path|None'=None,          # where the checkpoint does not bring it
 ) -> tuple:                  # (model, optimizer state or None)
     "A model from anything we can read."
+    from llm_lab.museum import read_old
     path = Path(path)
     return read_checkpoint(path, verify, changes) if _is_ours(path) else (read_old(path, tokenizer, changes), None)
 
@@ -343,11 +343,6 @@ def newest(
     for c in reversed(list_checkpoints(folder)):
         if c['damage'] is None: return c['path']
         warnings.warn(f'passed over checkpoint {c["name"]}: {c["damage"]}', stacklevel=2)
-
-def _old_checkpoint(folder:Path) -> Path|None:
-    "An old checkpoint lying flat in a run's folder."
-    if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
-    return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
 
 # %% ../nbs/04_checkpoint.ipynb #a59bdad2
 _held = {}   # lock file -> (process id, file descriptor): this process's own locks, shared by its managers
@@ -426,7 +421,8 @@ class CheckpointManager:
 
     def exists(self) -> bool:
         "Whether there is something to go on from."
-        return self.latest() is not None or _old_checkpoint(self.checkpoint_dir) is not None
+        from llm_lab.museum import old_checkpoint
+        return self.latest() is not None or old_checkpoint(self.checkpoint_dir) is not None
 
     def __repr__(self): return f'CheckpointManager({self.name!r}, root={str(self.root)!r})'
 
@@ -538,9 +534,10 @@ def load(self:CheckpointManager,
 @patch
 def _find(self:CheckpointManager, which=None) -> Path:
     "The folder meant by None, a step, a name or a path."
+    from llm_lab.museum import old_checkpoint
     here = self.checkpoint_dir
     if which in (None, 'latest', 'latest.pt'):
-        if (found := self.latest() or _old_checkpoint(here)) is None: raise FileNotFoundError(f'no complete checkpoint in {here}')
+        if (found := self.latest() or old_checkpoint(here)) is None: raise FileNotFoundError(f'no complete checkpoint in {here}')
         return found
     which = f'step-{which:07d}' if isinstance(which, int) else str(which)
     for found in (here/which, here/which.removesuffix('.pt'), _aside(here/which.removesuffix('.pt')), Path(which)):
@@ -645,6 +642,7 @@ def initialize_for_training(self:CheckpointManager,
     from dataclasses import replace
     from llm_lab.gpt_model import GPT, GPTConfig
     from llm_lab.loader import resolve_device
+    from llm_lab.museum import old_checkpoint
     from llm_lab.packing import Tokenizer
     kind,text = tokenizer_kind or tokenization,next((t for t in (text, data, input_text) if t is not None), None)
     if not isinstance(config, GPTConfig): config = GPTConfig.from_dict(config if isinstance(config, dict) else vars(config))
@@ -653,7 +651,7 @@ def initialize_for_training(self:CheckpointManager,
         except OSError as e: self._report('of the first step', e)
     device,state = resolve_device(device),None
     self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
-    if (found := self.latest() or _old_checkpoint(self.checkpoint_dir)) is not None:
+    if (found := self.latest() or old_checkpoint(self.checkpoint_dir)) is not None:
         model,state = read_model(found)
         _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, config, kind, text)
         before = _read_json(found/'training_state.json').get('run', {}) if read_manifest(found) else {}
@@ -668,7 +666,7 @@ def initialize_for_training(self:CheckpointManager,
     else:
         tokenizer = kind if hasattr(kind, 'vocab_size') else Tokenizer(kind or 'byte', text=text, **({'vocab_size': config.vocab_size} if kind == 'bpe' else {}))
         model = GPT(config, tokenizer)
-    optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **optimizer_settings)
+    optimizer = model.to(device).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **{'muon': False, **optimizer_settings})
     return model, optimizer, (model.train_state or {}).get('step', 0)
 
 # %% ../nbs/04_checkpoint.ipynb #5c2d159d
@@ -685,264 +683,6 @@ def load_for_inference(cls:CheckpointManager,
     checkpoint,root = legacy_filename or checkpoint,base_dir or root
     if not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir(): checkpoint,root = 'latest',checkpoint   # (name, folder of runs), an older order
     return load_model(cls(name, root)._find(checkpoint), **kwargs)
-
-# %% ../nbs/04_checkpoint.ipynb #9663c79b
-def load_pt(
-    path:Path,  # a file written by `torch.save`
-):              # the tensors and plain values in it, on the CPU
-    "What a .pt file holds, without letting it run anything."
-    import pickle, torch
-    try: return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as e:
-        asks = re.search(r'(?:GLOBAL|global) (\S+)', str(e)); what = f'asks to run {asks[1]}' if asks else 'holds more than tensors and plain values'
-        raise ValueError(f'{path} {what}: refused, and nothing was run. Only weights, numbers, text, lists and dicts are read from pickles') from None
-    except (RuntimeError, EOFError, OSError) as e:
-        if isinstance(e, FileNotFoundError): raise
-        raise ValueError(f'{path} is not a whole torch file ({str(e).splitlines()[0]}): it was cut short or is something else') from None
-
-# %% ../nbs/04_checkpoint.ipynb #f4cac3fe
-def fold_head_bias(
-    head:'torch.Tensor',    # (V, C) output matrix W
-    bias:'torch.Tensor',    # (V,) its bias b
-    gamma:'torch.Tensor',   # (C,) scale of the LayerNorm before it
-    beta:'torch.Tensor',    # (C,) shift of that LayerNorm
-) -> tuple:  # matrix, scale and shift that give the same logits without a bias
-    "Move an output layer's bias into the direction that LayerNorm leaves empty."
-    import torch
-    W,C = head.double()*gamma.double(),head.shape[1]
-    d = head.double() @ beta.double() + bias.double()
-    return (W + (d - W.sum(1))[:, None]/C).to(head.dtype), torch.ones_like(gamma), torch.ones_like(beta)
-
-# %% ../nbs/04_checkpoint.ipynb #f748197a
-def _same_or_none(a, b):
-    return a is None or b is None or (a.shape == b.shape and bool((a == b).all()))
-
-def from_mypt(
-    state:dict,   # MyPT's weights
-    config:dict,  # MyPT's config
-) -> tuple:       # (fields for GPTConfig, weights under transformers' names)
-    "MyPT's weights as GPT-2's, or as Llama's where it used rotary positions."
-    import torch
-    state = {k.removeprefix('_orig_mod.'): v for k,v in state.items() if not k.endswith('.tril')}
-    C,V = config['n_embd'],state['token_embedding_table.weight'].shape[0]
-    fields = dict(vocab_size=V, **{k: config[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout', 'batch_size') if k in config})
-    is_llama = 'position_embedding_table.weight' not in state
-    has_heads = 'blocks.0.sa.heads.0.key.weight' in state
-    if is_llama != ('blocks.0.fwd.w_gate.weight' in state) or is_llama == ('ln_f.bias' in state) or config.get('rope_scale', 1.0) != 1.0:
-        raise ValueError('this MyPT model mixes parts (positions, MLP, norm) that no transformers class has together')
-    zeros = lambda n: torch.zeros(n, dtype=state['token_embedding_table.weight'].dtype)
-    out = {}
-    for i in range(config['n_layer']):
-        at = f'blocks.{i}.'
-        def part(name, kind): return state.get(f'{at}{name}.{kind}')
-        def heads(name, kind): return torch.cat([state[f'{at}sa.heads.{h}.{name}.{kind}'] for h in range(config['n_head'])])
-        for kind in ('weight', 'bias'):
-            if has_heads: qkv = torch.cat([heads(n, kind) for n in ('query', 'key', 'value')]) if f'{at}sa.heads.0.key.{kind}' in state else zeros(3*C)
-            else: qkv = part('sa.qkv', kind) if part('sa.qkv', kind) is not None else zeros(3*C)
-            if is_llama:
-                if kind == 'bias' and not config.get('bias'): continue
-                to = f'model.layers.{i}.'
-                sizes = dict(q_proj=C, k_proj=C, v_proj=C)
-                for n,piece in zip(sizes, qkv.split(C)): out[f'{to}self_attn.{n}.{kind}'] = piece
-                out[f'{to}self_attn.o_proj.{kind}'] = part('sa.proj', kind)
-                for n,theirs in dict(w_gate='gate_proj', w_up='up_proj', w_down='down_proj').items():
-                    w = part(f'fwd.{n}', 'weight'); out[f'{to}mlp.{theirs}.{kind}'] = w if kind == 'weight' else zeros(len(w))
-            else:
-                to,turn = f'transformer.h.{i}.',(lambda w: w.T if w is not None and w.ndim == 2 else w if w is not None else zeros(C))
-                out[f'{to}attn.c_attn.{kind}'],out[f'{to}attn.c_proj.{kind}'] = turn(qkv),turn(part('sa.proj', kind))
-                out[f'{to}mlp.c_fc.{kind}'],out[f'{to}mlp.c_proj.{kind}'] = turn(part('fwd.net.0', kind)),turn(part('fwd.net.2', kind))
-                out[f'{to}ln_1.{kind}'],out[f'{to}ln_2.{kind}'] = part('ln1', kind),part('ln2', kind)
-        if is_llama: out[f'{to}input_layernorm.weight'],out[f'{to}post_attention_layernorm.weight'] = part('ln1', 'weight'),part('ln2', 'weight')
-    table,head,bias = state['token_embedding_table.weight'],state['lm_head.weight'],state.get('lm_head.bias')
-    gamma,beta = state['ln_f.weight'],state.get('ln_f.bias')
-    if bias is not None and bias.any():
-        if is_llama: raise ValueError("this MyPT model's output layer has a bias, which no transformers class with RMSNorm has")
-        head,gamma,beta = fold_head_bias(head, bias, gamma, beta)
-    if is_llama:
-        fields.update(arch='llama', bias=bool(config.get('bias')), n_inner=len(state['blocks.0.fwd.w_gate.weight']), norm_eps=1e-6, rope_theta=config.get('rope_theta', 10000.0))
-        out |= {'model.embed_tokens.weight': table, 'model.norm.weight': gamma, 'lm_head.weight': head}
-    else:
-        fields.update(arch='gpt2', bias=True, activation='relu' if has_heads else 'gelu')
-        out |= {'transformer.wte.weight': table, 'transformer.wpe.weight': state['position_embedding_table.weight'],
-                'transformer.ln_f.weight': gamma, 'transformer.ln_f.bias': beta, 'lm_head.weight': head}
-    return fields | dict(tie_weights=bool(torch.equal(head, table))), out
-
-# %% ../nbs/04_checkpoint.ipynb #938deb92
-_nanogpt_names = dict(seq_length='block_size', num_layers='n_layer', num_heads='n_head', dim_embedding='n_embd', dropout_rate='dropout', use_bias='bias')
-
-def from_nanogpt(
-    state:dict,  # the entry `model`
-    args:dict,   # the entry `model_args`
-) -> tuple:      # (fields for GPTConfig, weights under transformers' names)
-    "nanoGPT's weights as GPT-2's."
-    import torch
-    args = {_nanogpt_names.get(k, k): v for k,v in args.items()}
-    rename = lambda k: re.sub(r'\.gamma$', '.weight', re.sub(r'\.beta$', '.bias', k.removeprefix('_orig_mod.')))
-    state = {rename(k): v for k,v in state.items() if not re.search(r'\.attn\.(masked_)?bias$', k)}
-    out = {k: v.T if re.search(r'\.c_\w+\.weight$', k) else v for k,v in state.items()}
-    table = out['transformer.wte.weight']
-    fields = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
-    return dict(fields, vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)),
-                tie_weights=bool(torch.equal(out.get('lm_head.weight', table), table))), out
-
-# %% ../nbs/04_checkpoint.ipynb #6e5d1315
-def _halves(w, n_head:int):
-    "Rows of each head from neighbouring pairs (0,1, 2,3 …) to halves (0,2,4 … 1,3,5 …)."
-    return w.reshape(n_head, -1, 2, w.shape[-1]).transpose(0, 2, 1, 3).reshape(w.shape)
-
-def read_llama2c(
-    path:Path,  # a .bin file, version 0 or 1
-) -> tuple:     # (fields for GPTConfig, weights under transformers' names)
-    "llama2.c's weights as Llama's."
-    import numpy as np, torch
-    with open(path, 'rb') as f: head = f.read(256)
-    if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
-    version = struct.unpack('<i', head[4:8])[0] if head[:4] == b'24ka' else 0
-    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
-    C,n_inner,L,H,KV,V,T = struct.unpack('<7i', head[8:36] if version else head[:28])
-    shared = bool(head[36]) if version else V > 0
-    V,D = abs(V),C//H if H > 0 else 0
-    if min(C, n_inner, L, H, KV, V, T) <= 0 or C % H: raise ValueError(f'{path} is no llama2.c model: its header says width {C}, {L} layers, {H} heads, {V} tokens')
-    shapes = dict(table=(V, C), norm_1=(L, C), q=(L, C, C), k=(L, KV*D, C), v=(L, KV*D, C), o=(L, C, C), norm_2=(L, C), gate=(L, n_inner, C), down=(L, C, n_inner), up=(L, n_inner, C), norm=(C,))
-    order = ['norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up'] if version else list(shapes)
-    if not version: order,shapes = order + ['angles'],shapes | dict(angles=(2, T, D//2))   # tables that version 1 computes anew
-    if not shared: order,shapes = order + ['head'],shapes | dict(head=(V, C))
-    start,want = 256 if version else 28,4*sum(math.prod(shapes[n]) for n in order)
-    if (size := path.stat().st_size) != start + want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {start + want:,}: it was cut short or altered')
-    numbers,at,w = np.fromfile(path, '<f4', offset=start),0,{}
-    for n in order: w[n] = numbers[at:at + math.prod(shapes[n])].reshape(shapes[n]); at += w[n].size
-    out = {'model.embed_tokens.weight': w['table'], 'model.norm.weight': w['norm']}
-    if not shared: out['lm_head.weight'] = w['head']
-    for i in range(L):
-        to = f'model.layers.{i}.'
-        out |= {f'{to}input_layernorm.weight': w['norm_1'][i], f'{to}post_attention_layernorm.weight': w['norm_2'][i],
-                f'{to}self_attn.q_proj.weight': _halves(w['q'][i], H), f'{to}self_attn.k_proj.weight': _halves(w['k'][i], KV),
-                f'{to}self_attn.v_proj.weight': w['v'][i], f'{to}self_attn.o_proj.weight': w['o'][i],
-                **{f'{to}mlp.{n}_proj.weight': w[n][i] for n in ('gate', 'up', 'down')}}
-    fields = dict(vocab_size=V, block_size=T, n_layer=L, n_head=H, n_kv_head=KV, n_embd=C, n_inner=n_inner, arch='llama', tie_weights=shared, norm_eps=1e-5)
-    return fields, {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in out.items()}
-
-# %% ../nbs/04_checkpoint.ipynb #7e8a994d
-def _llama2c_tokenizer(path:Path, vocab_size:int):
-    "A `tokenizers` object for llama2.c's tokenizer file."
-    from tokenizers import Tokenizer, decoders, models, normalizers
-    data,at,pieces,scores = path.read_bytes(),4,[],[]
-    while at < len(data):
-        score,size = struct.unpack_from('<fi', data, at); at += 8
-        pieces.append(data[at:at + size].decode()); scores.append(score); at += size
-    if len(pieces) != vocab_size: raise ValueError(f'{path} has {len(pieces)} tokens but the model {vocab_size}')
-    pieces[:3] = '<unk>', '<s>', '</s>'
-    vocab = {p.replace(' ', '▁'): i for i,p in enumerate(pieces)}
-    merges = [(a, b) for p,i in sorted(vocab.items(), key=lambda pi: -scores[pi[1]]) if i > 2 and not re.fullmatch('<0x..>', p)
-              for k in range(1, len(p)) if (a := p[:k]) in vocab and (b := p[k:]) in vocab]
-    tok = Tokenizer(models.BPE(vocab, merges, unk_token='<unk>', fuse_unk=True, byte_fallback=True))
-    tok.normalizer = normalizers.Sequence([normalizers.Prepend('▁'), normalizers.Replace(' ', '▁')])
-    tok.decoder = decoders.Sequence([decoders.Replace('▁', ' '), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(' ', 1, 0)])
-    tok.add_special_tokens(pieces[:3])
-    return tok
-
-def _word_tokenizer(words:list):
-    "A `tokenizers` object whose tokens are whole words and single separators."
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    tok = Tokenizer(models.WordLevel({w: i for i,w in enumerate(words)}, unk_token=next((w for w in words if w.strip('<>').upper() == 'UNK'), words[0])))
-    tok.normalizer,tok.pre_tokenizer,tok.decoder = normalizers.Lowercase(),pre_tokenizers.Split(Regex(r'\w+|[^\w]'), 'isolated'),decoders.Fuse()
-    return tok
-
-def old_tokenizer(
-    source:'Tokenizer|dict|str|Path|None',              # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
-    vocab_size:int=0,    # the model's, to compare with
-):                       # a Tokenizer, or None
-    "The tokenizer of an old checkpoint."
-    import pickle, tempfile
-    from llm_lab.packing import Tokenizer
-    def opened(tok):
-        with tempfile.TemporaryDirectory() as folder:
-            tok.save(str(Path(folder)/'tokenizer.json'))
-            return Tokenizer.load(folder)
-    if source is None or hasattr(source, 'vocab_size'): return source
-    if isinstance(source, dict):
-        if source.get('chars'):
-            made = Tokenizer('char', text=''.join(source['chars']), special_tokens=())
-            if list(source['chars']) != sorted(set(source['chars'])): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
-            return made
-        try: return Tokenizer(source['token_kind'])
-        except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=3); return None
-    path = Path(source)
-    if path.suffix == '.bin': return opened(_llama2c_tokenizer(path, vocab_size))
-    meta = path/'meta.pkl' if path.is_dir() else path
-    if meta.suffix == '.pkl' and meta.is_file():
-        class NoClasses(pickle.Unpickler):
-            def find_class(self, module, name): raise ValueError(f'{meta} asks to run {module}.{name}: refused, and nothing was run')
-        with open(meta, 'rb') as f: found = NoClasses(f).load()
-        words = [found['itos'][i] for i in range(len(found['itos']))]
-        return opened(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
-    return Tokenizer.load(path)
-
-# %% ../nbs/04_checkpoint.ipynb #b73a81fd
-def _build(fields:dict, weights:dict, tokenizer, changes=None, step=None, eval_loss=None):
-    "A GPT from old weights, with its progress as far as it was recorded."
-    from llm_lab.gpt_model import GPT, GPTConfig
-    with no_init(): model = GPT(GPTConfig(**{**fields, **(changes or {})}), tokenizer)
-    model.load_hf_state_dict(weights)
-    if step is not None:
-        history = [dict(step=int(step), tokens=0, eval_loss=float(eval_loss))] if eval_loss is not None else []
-        model.train_state = dict(step=int(step), tokens=0, history=history, data=None, fit={}, rng={})
-    return model
-
-def read_old(
-    path:Path,       # a file or folder of another time or project
-    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
-    changes:dict|None=None,  # config fields to replace
-):                   # a GPT
-    "A model from a checkpoint that is not ours."
-    path = Path(path); folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        config = _read_json(path/'config.json') if (path/'config.json').exists() else {}
-        if 'model_type' in config: return _read_transformers(path, tokenizer, changes)
-        if (old := _old_checkpoint(path)) is None:
-            raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
-                             f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
-        path = path/'model.pt' if old == path else old
-    if path.suffix == '.bin':
-        fields,weights = read_llama2c(path)
-        V = fields['vocab_size']
-        return _build(fields, weights, old_tokenizer(tokenizer or next((p for n in (f'tok{V}.bin', 'tokenizer.bin') if (p := folder/n).exists()), None), V), changes)
-    found = load_pt(path)
-    if 'model_state_dict' in found:
-        fields,weights = from_mypt(found['model_state_dict'], found['config'])
-        return _build(fields, weights, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
-    if 'model_args' in found:
-        fields,weights = from_nanogpt(found['model'], found['model_args'])
-        beside = folder if (folder/'meta.pkl').exists() else None
-        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
-    state = found.get('state_dict', found)
-    if (folder/'config.json').exists() and 'token_embedding_table.weight' in {k.removeprefix('_orig_mod.') for k in state}:
-        fields,weights = from_mypt(state, _read_json(folder/'config.json'))
-        beside = _read_json(folder/'tokenizer.json') if (folder/'tokenizer.json').exists() else None
-        progress = _read_json(folder/'training_state.json') if (folder/'training_state.json').exists() else {}
-        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, progress.get('step'))
-    raise ValueError(f'{path} holds {", ".join(sorted(map(str, found))[:6])}: not a layout we know')
-
-def _read_transformers(folder:Path, tokenizer, changes):
-    "A model from a folder that transformers wrote."
-    from dataclasses import replace
-    from llm_lab.gpt_model import GPT, GPTConfig
-    names = ('tokenizer.json', 'encoder.json', 'vocab.json')
-    model = GPT.from_hf(folder, tokenizer=old_tokenizer(tokenizer or (folder if any((folder/n).exists() for n in names) else None)))
-    if changes: model = _build(replace(model.config, **changes).to_dict(), model.hf_state_dict(), model.tokenizer)
-    return model
-
-# %% ../nbs/04_checkpoint.ipynb #319ba839
-def convert_legacy_checkpoint(
-    path:str|Path,   # a checkpoint of another time or project: a file or folder
-    out:str|Path,             # the folder to write
-    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
-) -> Path:           # the folder written
-    "Rewrite an old checkpoint as a folder that opens everywhere."
-    model,_ = read_model(find_model(path), tokenizer=tokenizer)
-    state = model.train_state or {}
-    write_folder(Path(out), checkpoint_files(model), dict(step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state)))
-    return Path(out)
 
 # %% ../nbs/04_checkpoint.ipynb #687d96e2
 @patch

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Optional
 
-from .files import atomic_folder, atomic_write, folder_lock, write_json
+from .files import atomic_folder, atomic_write, folder_lock, read_json, write_json
 from .runtime import PeakMemory, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
@@ -215,11 +215,20 @@ def splits(
     run:Run,  # the run to work on
 ):            # (train, held-out) datasets
     "The cleaned documents, split whole: the same split whenever it is asked for."
-    from llm_lab.data_cleaning import split_documents
-    train,val = split_documents(load_table(run, 'cleaned'), val_fraction=0.1, seed=run.settings.seed)
-    if len(train) and len(val): return train,val
-    raise ValueError(f'{len(train)} documents to learn from and {len(val)} held out: the text has too few documents; '
+    ds = load_table(run, 'cleaned')
+    note = run.path/'data'/'held_out.json'
+    if not note.exists(): write_json(note, _held_out_rows(ds, run.settings.seed))
+    held = set(read_json(note))
+    rows = [[i for i in range(len(ds)) if (i in held) == side] for side in (False, True)]
+    if all(rows): return tuple(ds.select(r) for r in rows)
+    raise ValueError(f'{len(rows[0])} documents to learn from and {len(rows[1])} held out: the text has too few documents; '
                      'separate them by blank lines, or give a folder of files')
+
+def _held_out_rows(ds, seed:int) -> list[int]:
+    "Numbers of the rows that are held out."
+    from llm_lab.data_cleaning import split_documents
+    numbered = ds.add_column('row', range(len(ds)))
+    return split_documents(numbered, val_fraction=0.1, seed=seed)[1]['row'][:]
 
 def text_size(
     tokenizer,         # a Tokenizer
@@ -263,11 +272,12 @@ def pack_documents(
     config,         # a GPTConfig: length of rows, rows per batch
     folder:Path,    # for train.bin, val.bin, meta.json and the tokenizer
     seed:int=0,     # order of the rows
+    force:bool=False, # the folder may hold other files; they stay
 ):                  # GPTDataLoader
     "Lay documents in rows of `block_size`, on disk."
     from llm_lab.packing import GPTDataLoader
     loader = GPTDataLoader(config, tokenizer, seed=seed)
-    loader.prepare_data(train, val, folder=folder)
+    loader.prepare_data(train, val, folder=folder, force=force)
     return loader
 
 def pack_step(
@@ -276,7 +286,7 @@ def pack_step(
     "Lay the documents in rows of `block_size`, on disk."
     tok = tokenizer_of(run)
     train,val = splits(run)
-    loader = pack_documents(train, val, tok, model_config(run.settings, tok.vocab_size), run.path/'data', run.settings.seed)
+    loader = pack_documents(train, val, tok, model_config(run.settings, tok.vocab_size), run.path/'data', run.settings.seed, force=True)
     strip = loader.get_batch('train', 0).doc_ids[:8].tolist()
     packing = dict(loader.ledger['train'].to_dict(), block_size=run.settings.block_size, rows=loader.n_rows('train'), strip=strip)
     return dict(title='Pack', **{'in': dict(documents=len(train)+len(val))},
@@ -442,7 +452,7 @@ def finish_run(
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
     import psutil
-    from llm_lab.eval import report, write_model_card
+    from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     payload = {k: v for s in steps for k,v in s.items() if k not in _of_a_step}
     alive_s = time.time() - psutil.Process().create_time() if run.state['attempts'] == 1 else 0
@@ -451,6 +461,6 @@ def finish_run(
                  wall_s=max(alive_s, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in _of_a_step} for s in steps], **payload, next=next_commands(run))
     write_json(run.path/'report.json', value)
-    report(run.path)
+    write_report(run.path)
     write_model_card(run.path)
     return value
