@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from fastcore.basics import patch
 
 from .kernels import linear_cross_entropy, prefers_plain, rms_norm
-from .packing import Tokenizer, document_mask
+from .packing import document_mask
 from .runtime import evaluating, resolve_device
+from .tokenizer import Tokenizer
 
 # %% ../nbs/03_gpt_model.ipynb #0da32179
 def causal_mask(

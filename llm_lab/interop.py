@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .gpt_model import ARCHS, GPT, GPTConfig
-from .packing import Tokenizer
+from .tokenizer import Tokenizer
 
 # %% ../nbs/03a_interop.ipynb #b50c5cd9
 def _gpt2_layout(c:GPTConfig) -> dict:

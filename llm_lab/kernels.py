@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['prefers_plain', 'RMSNormFunction', 'rms_norm', 'LinearCrossEntropy', 'linear_cross_entropy']
 
-# %% ../nbs/03e_kernels.ipynb #3623138f
+# %% ../nbs/03e_kernels.ipynb #dd26e843
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# %% ../nbs/03e_kernels.ipynb #ec4fe96d
+# %% ../nbs/03e_kernels.ipynb #42c8e503
 def prefers_plain(
     q:Tensor,   # (B, H, T, D) queries
 ) -> bool:      # whether attention written out is the faster form here
@@ -19,12 +19,12 @@ def prefers_plain(
     if q.device.type != 'cpu' or q.dtype != torch.bfloat16: return False
     return 1 < q.shape[-2] <= 1024
 
-# %% ../nbs/03e_kernels.ipynb #a3f2b273
+# %% ../nbs/03e_kernels.ipynb #9280a179
 def _sum_dtype(dtype:torch.dtype) -> torch.dtype:
     "What to add up in: half precision is too coarse for sums."
     return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
-# %% ../nbs/03e_kernels.ipynb #33b85e9a
+# %% ../nbs/03e_kernels.ipynb #32a196ce
 class RMSNormFunction(torch.autograd.Function):
     "RMSNorm with its derivative worked out on paper."
     @staticmethod
@@ -55,7 +55,7 @@ class RMSNormFunction(torch.autograd.Function):
         dw = gh.flatten(0, -2).sum(0, dtype=_sum_dtype(h.dtype))
         return dx, dw, None
 
-# %% ../nbs/03e_kernels.ipynb #268e88bd
+# %% ../nbs/03e_kernels.ipynb #45fa0d9d
 def rms_norm(
     x:Tensor,        # (…, n) to be normed
     weight:Tensor,   # (n,) scale of each channel
@@ -65,7 +65,7 @@ def rms_norm(
     if x.numel() > 2**16 or torch.is_grad_enabled(): return RMSNormFunction.apply(x, weight, eps)
     return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps).to(x.dtype)
 
-# %% ../nbs/03e_kernels.ipynb #5c63715a
+# %% ../nbs/03e_kernels.ipynb #d77496bf
 class LinearCrossEntropy(torch.autograd.Function):
     "Sum of the cross entropies of `x @ weight.T`, in pieces; the gradients are made on the way forward."
     @staticmethod
@@ -107,7 +107,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         dx,dw = ctx.saved_tensors
         return dx*g.to(dx.dtype), dw*g, None, None
 
-# %% ../nbs/03e_kernels.ipynb #e695649c
+# %% ../nbs/03e_kernels.ipynb #4fb72220
 def linear_cross_entropy(
     x:Tensor,        # (N, C) the stream
     weight:Tensor,   # (V, C) of the output layer
