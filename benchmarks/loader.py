@@ -24,8 +24,8 @@ def make(name, folder):
     for p in model.parameters(): p.data.uniform_(-.02, .02)
     model.tie_weights()
     model.save_pretrained(folder, max_shard_size='1GB')
-    from llm_lab.loader import write_manifest
-    write_manifest(folder)
+    from llm_lab.files import write_manifest
+    write_manifest(folder, 'model')
 
 def contestants(folder, dtype):
     "Name → a call that loads the folder."

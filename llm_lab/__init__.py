@@ -5,21 +5,29 @@ from importlib import import_module as _import
 
 # Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
 _names = {
-    'loader': '''ModelLoader load_model_with_fallback download_model_manually verify_model resolve_device resolve_dtype
-        estimate_memory ModelFilesError LocalHub''',
-    'data_cleaning': '''read_txt_folder read_jsonl read_csv read_parquet chunk_texts prepare_dataset load_text_data python_docs
-        read_documents paragraph_length_filter paragraph_repetition_filter deduplication near_deduplication language_filter
-        unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking decontamination
-        default_rules clean_dataset Ledger split_documents summary_pairs duplicate_clusters cut_documents''',
-    'packing': 'Tokenizer train_bpe add_special_tokens count_tokens pack_sequences PackedRows GPTDataLoader leak',
+    'loader': 'ModelLoader load_model_with_fallback download_model_manually verify_model estimate_memory',
+    'runtime': 'resolve_device resolve_dtype',
+    'hub': 'ModelFilesError LocalHub',
+    'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
+        Ledger split_documents summary_pairs''',
+    'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
+        cut_documents''',
+    'quality': '''unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
+        language_filter''',
+    'duplicates': 'near_deduplication duplicate_clusters decontamination',
+    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
+    'packing': 'pack_sequences PackedRows leak',
+    'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
     'generation': 'Generator',
     'checkpoint': 'CheckpointManager load_model get_model_info',
     'museum': 'convert_legacy_checkpoint',
-    'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged SmoLoRA LoRATrainer preflight',
-    'eval': '''compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores multiple_choice
-        perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap lm_eval_scores
-        read_history plot_training_curves plot_token_losses compare_models benchmark_model report write_model_card''',
+    'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged',
+    'sft': 'SmoLoRA LoRATrainer preflight',
+    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap plot_token_losses',
+    'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
+    'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
+    'report': 'read_history plot_training_curves write_report write_model_card',
     'run': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}

@@ -255,11 +255,12 @@ def pack(
     from types import SimpleNamespace
     from llm_lab.data_cleaning import read_documents, split_documents
     from llm_lab.packing import Tokenizer, train_bpe
+    from llm_lab.files import atomic_folder
     from llm_lab.run import pack_documents
     with quiet(): train,val = split_documents(read_documents(input, text_field=text_field, progress=None), val_fraction=0.1, seed=seed)
     tok = Tokenizer.load(tokenizer) if tokenizer else train_bpe(share(train, 20_000_000)['text'], vocab_size)
     loader = pack_documents(train, val, tok, SimpleNamespace(block_size=block_size, batch_size=1), Path(output), seed)
-    if not (Path(output)/'tokenizer').exists(): tok.save(Path(output)/'tokenizer')
+    with atomic_folder(Path(output)/'tokenizer', kind='tokenizer') as folder: tok.save(folder)
     print(f'{loader.n_rows("train"):,} rows to learn from and {loader.n_rows("val"):,} held out, {block_size} tokens each, in {output}')
 
 def train(

@@ -263,11 +263,12 @@ def pack_documents(
     config,         # a GPTConfig: length of rows, rows per batch
     folder:Path,    # for train.bin, val.bin, meta.json and the tokenizer
     seed:int=0,     # order of the rows
+    force:bool=False, # the folder may hold other files; they stay
 ):                  # GPTDataLoader
     "Lay documents in rows of `block_size`, on disk."
     from llm_lab.packing import GPTDataLoader
     loader = GPTDataLoader(config, tokenizer, seed=seed)
-    loader.prepare_data(train, val, folder=folder)
+    loader.prepare_data(train, val, folder=folder, force=force)
     return loader
 
 def pack_step(
@@ -276,7 +277,7 @@ def pack_step(
     "Lay the documents in rows of `block_size`, on disk."
     tok = tokenizer_of(run)
     train,val = splits(run)
-    loader = pack_documents(train, val, tok, model_config(run.settings, tok.vocab_size), run.path/'data', run.settings.seed)
+    loader = pack_documents(train, val, tok, model_config(run.settings, tok.vocab_size), run.path/'data', run.settings.seed, force=True)
     strip = loader.get_batch('train', 0).doc_ids[:8].tolist()
     packing = dict(loader.ledger['train'].to_dict(), block_size=run.settings.block_size, rows=loader.n_rows('train'), strip=strip)
     return dict(title='Pack', **{'in': dict(documents=len(train)+len(val))},
@@ -442,7 +443,7 @@ def finish_run(
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
     import psutil
-    from llm_lab.eval import report, write_model_card
+    from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     payload = {k: v for s in steps for k,v in s.items() if k not in _of_a_step}
     alive_s = time.time() - psutil.Process().create_time() if run.state['attempts'] == 1 else 0
@@ -451,6 +452,6 @@ def finish_run(
                  wall_s=max(alive_s, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in _of_a_step} for s in steps], **payload, next=next_commands(run))
     write_json(run.path/'report.json', value)
-    report(run.path)
+    write_report(run.path)
     write_model_card(run.path)
     return value
