@@ -87,7 +87,7 @@ def to_plain(
     if hasattr(x, 'item'): return below(x.item(), '')
     raise TypeError(f'{at} is of type {kind}, which a checkpoint has no form for: save plain numbers, text, lists, dicts or tensors')
 
-# %% ../nbs/04_checkpoint.ipynb #ck000012
+# %% ../nbs/04_checkpoint.ipynb #ck000013
 def from_plain(
     x:object,      # what `to_plain` returned
     tensors:dict,  # the tensors it collected
@@ -216,7 +216,7 @@ def read_tensors(
     if os.name != 'nt': return found
     return {k: v.clone() for k,v in found.items()}     # Windows keeps a mapped file from being removed
 
-# %% ../nbs/04_checkpoint.ipynb #ck000022
+# %% ../nbs/04_checkpoint.ipynb #ck000023
 def _check_whole(folder:Path, verify:bool):
     "Refuse a checkpoint that is not as it was written; `config.json` is small enough to be hashed each time."
     want = (read_manifest(folder) or {'files': {}})['files'].get('config.json', {})
@@ -478,7 +478,7 @@ def _set_aside(target:Path):
     os.rename(target, other)
     warnings.warn(f'{target} was no complete checkpoint; it is now {other.name}')
 
-# %% ../nbs/04_checkpoint.ipynb #ck000035
+# %% ../nbs/04_checkpoint.ipynb #ck000036
 @patch
 def wait(self:CheckpointManager):
     "Wait for a save that is still being written, and report its failure."
@@ -616,7 +616,7 @@ _advice = {
     r'(model|pytorch_model)-\d+-of-\d+\.\w+': 'is one part of several, and the list of the parts (….index.json) is missing; fetch that file too',
 }
 
-# %% ../nbs/04_checkpoint.ipynb #ck000051
+# %% ../nbs/04_checkpoint.ipynb #ck000052
 def _weights_of(folder:Path) -> dict:
     "All weights of a transformers folder, checked, under their full names."
     from llm_lab.loader import check_folder
@@ -677,7 +677,7 @@ def read_transformers(
     model.end_ids = _end_ids(folder)
     return model
 
-# %% ../nbs/04_checkpoint.ipynb #ck000054
+# %% ../nbs/04_checkpoint.ipynb #ck000055
 def open_model(
     name:str|Path,                 # a run's name, or a folder or file that holds a model or an adapter
     device:str|None=None,          # None: the best one here
@@ -749,7 +749,7 @@ def load_model(
     "A model, ready to write."
     return open_model(name, device, dtype or load_dtype, verify, base_dir or root)[0]
 
-# %% ../nbs/04_checkpoint.ipynb #ck000058
+# %% ../nbs/04_checkpoint.ipynb #ck000059
 def get_model_info(
     name:str|Path,                 # a run's name, or a folder
     root:str|Path='checkpoints',   # where runs are kept
