@@ -37,7 +37,7 @@ def main():
     print(f'{platform.machine()}, {os.cpu_count()} cores, {args.threads} threads; python {platform.python_version()}, torch {torch.__version__}, safetensors {safetensors.__version__}, transformers {transformers.__version__}')
 
     model = GPT(GPTConfig(vocab_size=50257, block_size=1024, n_layer=args.n_layer, n_head=12, n_embd=768, arch='gpt2'))
-    optimizer = model.configure_optimizer(learning_rate=1e-4)
+    optimizer = model.configure_optimizer(learning_rate=1e-4, muon=False)
     ids = torch.randint(50257, (1, 8)); model(ids, ids)[1].backward(); optimizer.step(); optimizer.zero_grad()
     model.train_state = dict(step=1, tokens=8, history=[], data=None, fit={}, rng={'torch': torch.get_rng_state()})
     moments = {f'{i}.{k}': v for i,s in optimizer.state_dict()['state'].items() for k,v in s.items()}
@@ -72,10 +72,10 @@ def main():
     saves = {'save, ours': ours, 'torch.save': with_torch, 'safetensors': with_safetensors, 'raw write': raw, 'sha256, 2 threads': hashing, 'async save, blocked': ours_async, 'copy in memory': memory_copy}
 
     def resume():
-        m,state = manager.load('kept'); return m, m.configure_optimizer(learning_rate=1e-4, state=state)
+        m,state = manager.load('kept'); return m, m.configure_optimizer(learning_rate=1e-4, muon=False, state=state)
     def torch_resume(**kw):
         state = torch.load(here/'torch.pt', weights_only=True, **kw)
-        m = GPT(model.config); m.load_state_dict(state['model']); o = m.configure_optimizer(learning_rate=1e-4); o.load_state_dict(state['optimizer']); return m, o
+        m = GPT(model.config); m.load_state_dict(state['model']); o = m.configure_optimizer(learning_rate=1e-4, muon=False); o.load_state_dict(state['optimizer']); return m, o
     def torch_load(**kw): return torch.load(here/'torch.pt', weights_only=True, **kw)
     loads = {'resume, ours': resume, 'torch.load': torch_load, 'torch.load, mmap': lambda: torch_load(mmap=True), 'resume, torch': torch_resume, 'resume, torch mmap': lambda: torch_resume(mmap=True)}
 

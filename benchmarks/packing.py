@@ -14,7 +14,10 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import numpy as np
 import pyarrow as pa
 
-from llm_lab.packing import GPTDataLoader, Tokenizer, count_words, learn_merges, pack_sequences
+from llm_lab.batches import GPTDataLoader
+from llm_lab.bpe import count_words, learn_merges
+from llm_lab.packing import pack_sequences
+from llm_lab.tokenizer import Tokenizer
 
 
 def race(title, contenders, unit, amount, rounds=5, clock=time.process_time):
@@ -126,7 +129,7 @@ def bench_text(args):
 
 def bench_bpe(args, n_merges=4096, n_short=20):
     text = corpus(args)
-    from llm_lab.packing import _train_merges
+    from llm_lab.bpe import _train_merges
     assert learn_merges(count_words(text), n_merges) == _train_merges(text, n_merges)
     race(f'training BPE, {n_merges} merges on {len(text.encode())/1e6:.2f} MB, cutting included', {'ours (page, plain Python)': lambda: learn_merges(count_words(text), n_merges),
          'tokenizers (Rust)': lambda: _train_merges(text, n_merges)}, 'merges/s', n_merges, args.rounds)

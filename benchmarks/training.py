@@ -167,7 +167,7 @@ def loop(args):
         peer = PeerGPT(PeerConfig(block_size=T, vocab_size=V, n_layer=L, n_head=H, n_embd=C, dropout=0., bias=False))
         peer_opt = peer.configure_optimizers(0.1, 1e-3, (0.9, 0.95), 'cpu')
         model = GPT(GPTConfig(vocab_size=V, block_size=T, n_layer=L, n_head=H, n_embd=C, bias=False, activation='gelu'))
-        opt = model.configure_optimizer(1e-3)
+        opt = model.configure_optimizer(1e-3, muon=False)
         def peer_step():
             loss = peer(x, y)[1]; loss.backward()
             torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
@@ -205,7 +205,7 @@ def gpu(args, B=16, T=1024, steps=20):
     shape = dict(block_size=T, vocab_size=50304, n_layer=12, n_head=12, n_embd=768, bias=False)
     ids = torch.randint(50304, (B, T + 1), device='cuda'); x,y = ids[:, :-1].contiguous(),ids[:, 1:].contiguous()
     peer = PeerGPT(PeerConfig(dropout=0., **shape)).cuda(); peer_opt = peer.configure_optimizers(0.1, 1e-4, (0.9, 0.95), 'cuda'); peer_call = torch.compile(peer)
-    model = GPT(GPTConfig(activation='gelu', **shape)).cuda(); opt = model.configure_optimizer(1e-4); sum_loss = torch.compile(model.sum_loss)
+    model = GPT(GPTConfig(activation='gelu', **shape)).cuda(); opt = model.configure_optimizer(1e-4, muon=False); sum_loss = torch.compile(model.sum_loss)
     def peer_step():
         with torch.autocast('cuda', torch.bfloat16): loss = peer_call(x, y)[1]
         loss.backward(); torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0); peer_opt.step(); peer_opt.zero_grad(set_to_none=True); loss.item()

@@ -6,11 +6,10 @@
 __all__ = ['GPT2_PATTERN', 'iter_texts', 'ByteCodec', 'CharCodec', 'count_words', 'join_pair', 'learn_merges', 'merges_to_ranks',
            'ranks_to_merges', 'BPECodec']
 
-# %% ../nbs/02a_bpe.ipynb #c5c1fc0e
+# %% ../nbs/02a_bpe.ipynb #39e5d206
 import heapq, json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from itertools import chain
 
 import numpy as np
 from fastcore.basics import patch
@@ -19,14 +18,16 @@ from fastcore.basics import patch
 def _column(dataset):
     "Its texts; the columns of a streamed dataset are not known before its rows."
     for batch in dataset.with_format(None).iter(1000):
-        if 'text' not in batch: raise ValueError(f"the dataset has the columns {list(batch)}, and none is called 'text'")
+        if 'text' not in batch:
+            raise ValueError(f"the dataset has the columns {list(batch)}, and none is called 'text'")
         yield from batch['text']
 
 def iter_texts(
     texts:Iterable[str],  # one str, several, or a dataset with a column `text`
 ):                        # yields each text
     "Each of `texts` in turn; anything that is no string is an error that says which one it is."
-    if isinstance(texts, dict): raise TypeError(f'these are the splits {list(texts)}: choose one of them')
+    if isinstance(texts, dict):
+        raise TypeError(f'these are the splits {list(texts)}: choose one of them')
     if isinstance(texts, str): texts = [texts]
     elif hasattr(texts, 'column_names'): texts = _column(texts)
     for i,t in enumerate(texts):
@@ -37,28 +38,35 @@ def iter_texts(
 def _utf8(text):
     "The bytes of `text`; half a surrogate pair is an error that names its place."
     try: return text.encode()
-    except AttributeError: raise TypeError(f'text is {type(text).__name__}, expected str') from None
+    except AttributeError:
+        raise TypeError(f'text is {type(text).__name__}, expected str') from None
     except UnicodeEncodeError as e:
         raise ValueError(f'character {text[e.start]!r} at position {e.start} is half of a surrogate pair, which no text file can hold: '
                          "repair the text first, e.g. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')") from None
 
-# %% ../nbs/02a_bpe.ipynb #c2ebeae5
+# %% ../nbs/02a_bpe.ipynb #66225e31
 _printable = [b for b in range(256) if chr(b).isprintable() and chr(b) != ' ']
 _byte_order = _printable + [b for b in range(256) if b not in _printable]  # the order in which GPT-2 counts the 256 bytes
-_byte_char = {b: chr(b) if i < len(_printable) else chr(256+i-len(_printable)) for i,b in enumerate(_byte_order)}
+_byte_char = {b: chr(b) for b in _printable}
+_byte_char |= {b: chr(256+i) for i,b in enumerate(_byte_order[len(_printable):])}
 _char_byte = {c: b for b,c in _byte_char.items()}
 
-def _visible(token): return ''.join(_byte_char[b] for b in token)
-def _hidden(token): return bytes(_char_byte[c] for c in token)
+def _visible(token):
+    "Bytes as GPT-2's visible characters."
+    return ''.join(_byte_char[b] for b in token)
 
-# %% ../nbs/02a_bpe.ipynb #0dfb5c33
+def _hidden(token):
+    "GPT-2's visible characters as the bytes they stand for."
+    return bytes(_char_byte[c] for c in token)
+
+# %% ../nbs/02a_bpe.ipynb #bb27a071
 def _byte_level(vocab, merges, pattern, specials):
     "A byte-level BPE for the `tokenizers` library: `vocab` and `merges` in visible characters."
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers as pre
     tok = Tokenizer(models.BPE({**vocab, **specials}, merges))
-    own = pattern not in (None, GPT2_PATTERN)  # the library knows GPT-2's pattern by heart
-    level = pre.ByteLevel(add_prefix_space=False, use_regex=pattern is not None and not own)
-    tok.pre_tokenizer = pre.Sequence([pre.Split(Regex(pattern), 'isolated'), level]) if own else level
+    is_own = pattern not in (None, GPT2_PATTERN)  # the library knows GPT-2's pattern by heart
+    level = pre.ByteLevel(add_prefix_space=False, use_regex=pattern == GPT2_PATTERN)
+    tok.pre_tokenizer = pre.Sequence([pre.Split(Regex(pattern), 'isolated'), level]) if is_own else level
     tok.decoder = decoders.ByteLevel()
     return tok
 
@@ -84,39 +92,55 @@ class ByteCodec:
         "The same for the `tokenizers` library: byte-level BPE without a single merge."
         return _byte_level(self.vocab(), [], None, specials)
 
-# %% ../nbs/02a_bpe.ipynb #76c78724
+# %% ../nbs/02a_bpe.ipynb #a1bf1f72
 class CharCodec:
     "One token per character of a text; `unknown` says what happens to a character that text did not have."
     def __init__(self,
         chars:list[str],      # the vocabulary: character i has id i
         unknown:str='error',  # 'error' | 'skip' | 'byte': 256 more tokens, which spell unknown characters in bytes
     ):
-        if unknown not in ('error', 'skip', 'byte'): raise ValueError(f"unknown={unknown!r}: choose 'error', 'skip' or 'byte'")
-        self.chars,self.unknown = list(chars),unknown
+        if unknown not in ('error', 'skip', 'byte'):
+            raise ValueError(f"unknown={unknown!r}: choose 'error', 'skip' or 'byte'")
+        self.chars = list(chars)
+        self.unknown = unknown
         self.n_tokens = len(self.chars) + 256*(unknown == 'byte')
         codes = np.array([ord(c) for c in self.chars], np.int64)
-        self.table = np.full(max(codes.max(initial=0)+2, 128), -1, np.int32)  # code point -> id; the last place catches all beyond
+        n_codes = max(codes.max(initial=0)+2, 128)
+        self.table = np.full(n_codes, -1, np.int32)  # code point -> id; the last place catches all beyond
         self.table[codes] = np.arange(len(codes))
+
+    def _look_up(self, text):
+        "The id of each character, -1 where it is unknown."
+        if not isinstance(text, str): _utf8(text)
+        try: raw = text.encode('ascii' if text.isascii() else 'utf-32-le')
+        except UnicodeEncodeError: _utf8(text)
+        codes = np.frombuffer(raw, np.uint8 if text.isascii() else np.uint32)
+        ids = np.empty(len(codes), np.int32)
+        for i in range(0, len(ids), 2**15):  # in parts that stay in the processor's cache
+            self.table.take(codes[i:i+2**15], out=ids[i:i+2**15], mode='clip')
+        return ids
 
     def encode(self,
         text:str,      # any text
     ) -> np.ndarray:   # int32 ids
         "One id per character."
-        try: codes = np.frombuffer(text.encode(), np.uint8) if text.isascii() else np.frombuffer(text.encode('utf-32-le'), np.uint32)
-        except (UnicodeEncodeError, AttributeError): _utf8(text); raise
-        ids = np.empty(len(codes), np.int32)
-        for i in range(0, len(ids), 2**15): self.table.take(codes[i:i+2**15], out=ids[i:i+2**15], mode='clip')  # in parts that stay in the processor's cache
+        ids = self._look_up(text)
         if ids.min(initial=0) >= 0: return ids
-        bad = ids < 0
-        if self.unknown == 'skip': return ids[~bad]
-        if self.unknown == 'byte':
-            spell = lambda c,i: [i] if i >= 0 else [len(self.chars)+b for b in c.encode()]
-            return np.fromiter(chain.from_iterable(map(spell, text, ids.tolist())), np.int32)
-        i = int(bad.argmax())
+        if self.unknown == 'skip': return ids[ids >= 0]
+        if self.unknown == 'byte': return self._spell(text, ids)
+        i = int((ids < 0).argmax())
         raise ValueError(f"character {text[i]!r} at position {i} is not among the {len(self.chars)} known ones: "
                          "choose unknown='skip' or unknown='byte', or build the vocabulary from text that has it")
 
-# %% ../nbs/02a_bpe.ipynb #6200879c
+    def _spell(self, text, ids):
+        "Unknown characters by their bytes."
+        out = []
+        for c,i in zip(text, ids.tolist()):
+            if i >= 0: out.append(i)
+            else: out.extend(len(self.chars)+b for b in c.encode())
+        return np.array(out, np.int32)
+
+# %% ../nbs/02a_bpe.ipynb #cf65312a
 @patch
 def token_bytes(self:CharCodec,
     i:int,         # an id
@@ -127,7 +151,8 @@ def token_bytes(self:CharCodec,
 @patch
 def vocab(self:CharCodec) -> dict:  # token, as a tokenizer.json writes it -> id
     "All tokens."
-    return {c: i for i,c in enumerate(self.chars)} | {f'<0x{b:02X}>': len(self.chars)+b for b in range(self.n_tokens-len(self.chars))}
+    spelled = {f'<0x{b:02X}>': len(self.chars)+b for b in range(self.n_tokens-len(self.chars))}
+    return {c: i for i,c in enumerate(self.chars)} | spelled
 
 @patch
 def model(self:CharCodec,
@@ -136,13 +161,17 @@ def model(self:CharCodec,
     "The same for the `tokenizers` library."
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers as pre
     vocab = {**self.vocab(), **specials}
-    tok = Tokenizer(models.WordLevel(vocab, unk_token='[UNK]') if self.unknown == 'error' else models.BPE(vocab, [], byte_fallback=self.unknown == 'byte'))
+    is_spelled = self.unknown == 'byte'
+    if self.unknown == 'error': model = models.WordLevel(vocab, unk_token='[UNK]')
+    else: model = models.BPE(vocab, [], byte_fallback=is_spelled)
+    tok = Tokenizer(model)
     tok.pre_tokenizer = pre.Split(Regex(r'[\s\S]'), 'isolated')
-    tok.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]) if self.unknown == 'byte' else decoders.Fuse()
+    tok.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]) if is_spelled else decoders.Fuse()
     return tok
 
-# %% ../nbs/02a_bpe.ipynb #6c806836
+# %% ../nbs/02a_bpe.ipynb #79f23610
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_longest_word = 256  # bytes
 
 def count_words(
     texts:Iterable[str],        # texts, as `iter_texts` takes them
@@ -150,9 +179,14 @@ def count_words(
 ) -> dict[bytes,int]:           # word -> how often it occurs
     "Cut texts into words and count them."
     import regex
-    count,cut = Counter(),regex.compile(pattern).findall
+    count = Counter()
+    cut = regex.compile(pattern).findall
     for t in iter_texts(texts): count.update(cut(t))
-    return {_utf8(w): n for w,n in count.items()}
+    parts = Counter()
+    for word,n in count.items():
+        word = _utf8(word)
+        for i in range(0, len(word), _longest_word): parts[word[i:i+_longest_word]] += n
+    return dict(parts)
 
 # %% ../nbs/02a_bpe.ipynb #7fc49208
 def join_pair(
@@ -169,13 +203,61 @@ def join_pair(
         i += 1+pair
     return out
 
-# %% ../nbs/02a_bpe.ipynb #06c638db
+# %% ../nbs/02a_bpe.ipynb #3aff3d70
 _flip = bytes(255-b for b in range(256))
 
 def _tie_key(token, i, ties):
     "Sorts before others where the pair should win a tie."
-    if ties == 'greater': return token.translate(_flip).decode('latin-1') + '\u0100'  # the sign at the end puts a longer token before its own beginning
+    if ties == 'greater':
+        return token.translate(_flip).decode('latin-1') + '\u0100'  # the sign at the end puts a longer token before its own beginning
     return _byte_order.index(i) if i < 256 else i
+
+class _Pairs:
+    "How often each pair of neighbours occurs, in which words, and which is the most frequent."
+    def __init__(self, words, ties):
+        self.ties = ties
+        self.tokens = [bytes([b]) for b in range(256)]
+        self.keys = [_tie_key(t, i, ties) for i,t in enumerate(self.tokens)]
+        self.split = [list(w) for w in words]
+        self.counts = list(words.values())
+        self.n = Counter()
+        self.where = defaultdict(set)
+        for w in range(len(self.split)): self.add(w, self.split[w])
+        self.heap = [self.entry(p) for p in self.n]
+        heapq.heapify(self.heap)
+
+    def entry(self, pair):
+        "What the heap sorts by."
+        return -self.n[pair], self.keys[pair[0]], self.keys[pair[1]], pair
+
+    def add(self, w, ids):
+        "Count the pairs of a word."
+        for pair in zip(ids, ids[1:]):
+            self.n[pair] += self.counts[w]
+            self.where[pair].add(w)
+
+    def pop(self):
+        "The most frequent pair; None where none is left."
+        while self.heap:
+            n,_,_,pair = heapq.heappop(self.heap)
+            if n != 0 and self.n[pair] == -n:
+                return pair   # else the count has changed since this entry was made
+
+    def join(self, pair):
+        "Make a token of a pair, in every word."
+        left,right = (self.tokens[i] for i in pair)
+        new = len(self.tokens)
+        self.tokens.append(left+right)
+        self.keys.append(_tie_key(left+right, new, self.ties))
+        changed = set()
+        for w in self.where.pop(pair):
+            old = self.split[w]
+            self.split[w] = join_pair(old, *pair, new)
+            for p in zip(old, old[1:]): self.n[p] -= self.counts[w]
+            self.add(w, self.split[w])
+            changed.update(zip(old, old[1:]), zip(self.split[w], self.split[w][1:]))
+        for p in changed: heapq.heappush(self.heap, self.entry(p))
+        return left, right
 
 def learn_merges(
     words:dict[bytes,int],  # word -> how often it occurs, as from `count_words`
@@ -183,36 +265,23 @@ def learn_merges(
     ties:str='first',       # equally frequent pairs: 'first' made as in `tokenizers` | 'greater' bytes
 ) -> list[tuple[bytes,bytes]]:  # merges, in order
     "Byte pair encoding: join the most frequent pair, again and again."
-    if ties not in ('first', 'greater'): raise ValueError(f"ties={ties!r}: choose 'first' or 'greater'")
-    tokens = [bytes([b]) for b in range(256)]
-    keys = [_tie_key(t, i, ties) for i,t in enumerate(tokens)]
-    split,counts = [list(w) for w in words],list(words.values())
-    n_pair,where = Counter(),defaultdict(set)
-    for w,ids in enumerate(split):
-        for pair in zip(ids, ids[1:]): n_pair[pair] += counts[w]; where[pair].add(w)
-    entry = lambda pair: (-n_pair[pair], keys[pair[0]], keys[pair[1]], pair)
-    heap,merges = [entry(p) for p in n_pair],[]
-    heapq.heapify(heap)
-    while heap and len(merges) < n_merges:
-        n,_,_,pair = heapq.heappop(heap)
-        if n == 0 or n_pair[pair] != -n: continue               # the count has changed since this entry was made
-        new,(left,right) = len(tokens),(tokens[i] for i in pair)
-        merges.append((left, right)); tokens.append(left+right); keys.append(_tie_key(left+right, new, ties))
-        changed = set()
-        for w in where.pop(pair):
-            old,ids = split[w],join_pair(split[w], *pair, new)
-            for p in zip(old, old[1:]): n_pair[p] -= counts[w]; changed.add(p)
-            for p in zip(ids, ids[1:]): n_pair[p] += counts[w]; changed.add(p); where[p].add(w)
-            split[w] = ids
-        for p in changed: heapq.heappush(heap, entry(p))
+    if ties not in ('first', 'greater'):
+        raise ValueError(f"ties={ties!r}: choose 'first' or 'greater'")
+    pairs = _Pairs(words, ties)
+    merges = []
+    while len(merges) < n_merges:
+        pair = pairs.pop()
+        if pair is None: break
+        merges.append(pairs.join(pair))
     return merges
 
-# %% ../nbs/02a_bpe.ipynb #39743640
+# %% ../nbs/02a_bpe.ipynb #070a7305
 def _train_merges(texts, n_merges):
     "The merges that the `tokenizers` library learns."
-    from tokenizers import Tokenizer, models, pre_tokenizers as pre, trainers
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers as pre, trainers
     tok = Tokenizer(models.BPE())
-    tok.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
+    short = pre.Split(Regex('.{1,%d}' % _longest_word), 'isolated')
+    tok.pre_tokenizer = pre.Sequence([pre.ByteLevel(add_prefix_space=False), short])
     trainer = trainers.BpeTrainer(vocab_size=256+n_merges, initial_alphabet=pre.ByteLevel.alphabet(), show_progress=False)
     tok.train_from_iterator((_utf8(t).decode() for t in iter_texts(texts)), trainer)
     return [(_hidden(a), _hidden(b)) for a,b in json.loads(tok.to_str())['model']['merges']]
@@ -235,12 +304,13 @@ def ranks_to_merges(
         parts = [token[i:i+1] for i in range(len(token))]
         while len(parts) > 2:
             r,i = min((ranks.get(a+b, rank), i) for i,(a,b) in enumerate(zip(parts, parts[1:])))
-            if r >= rank: raise ValueError(f'token {token!r} cannot be made of tokens of lower rank: this is no BPE vocabulary')
+            if r >= rank:
+                raise ValueError(f'token {token!r} cannot be made of tokens of lower rank: this is no BPE vocabulary')
             parts[i:i+2] = [parts[i]+parts[i+1]]
         if len(parts) == 2: merges.append(tuple(parts))
     return merges
 
-# %% ../nbs/02a_bpe.ipynb #268d56ed
+# %% ../nbs/02a_bpe.ipynb #9897d1d7
 class BPECodec:
     "Byte-level BPE: text is cut by a pattern; in each word the pair of lowest rank is joined until none is left."
     def __init__(self,
@@ -248,7 +318,9 @@ class BPECodec:
         pattern:str=GPT2_PATTERN,  # regular expression that cuts the text into words
     ):
         import tiktoken
-        self.ranks,self.pattern,self.n_tokens = ranks,pattern,max(ranks.values())+1
+        self.ranks = ranks
+        self.pattern = pattern
+        self.n_tokens = max(ranks.values())+1
         self.tokens = {i: t for t,i in ranks.items()}
         never = {'<|endoftext|>': self.n_tokens}  # never allowed in a text; with no special token at all tiktoken searches for nothing, slowly
         self.tiktoken = tiktoken.Encoding('llm_lab', pat_str=pattern, mergeable_ranks=ranks, special_tokens=never)
@@ -257,7 +329,12 @@ class BPECodec:
     ) -> np.ndarray:   # int32 ids
         "The ids of `text`."
         try: return self.tiktoken.encode_to_numpy(text, disallowed_special=()).view(np.int32)
-        except (UnicodeEncodeError, TypeError): _utf8(text); raise
+        except (UnicodeEncodeError, TypeError): _utf8(text)   # says what is wrong
+        except ValueError as e:                               # a run too long for the pattern
+            if 'Regex' not in str(e) or len(text) < 2: raise
+            half = len(text)//2
+            return np.concatenate([self.encode(text[:half]), self.encode(text[half:])])
+        raise TypeError(f'text is {type(text).__name__}, expected str')
     def token_bytes(self,
         i:int,         # an id
     ) -> bytes:        # what it stands for

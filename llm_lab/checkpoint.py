@@ -178,7 +178,6 @@ def checkpoint_files(
     extras = {}
     state = _run_values(model)
     opt = optimizer.state_dict() if hasattr(optimizer, 'state_dict') else optimizer
-    if opt is None: opt = state.get('optimizer')
     state.pop('optimizer', None)
     about = dict(config=model.config.to_dict(), tokenizer=_tokenizer_note(model.tokenizer), tied=tied, run=run or {},
                  optimizer=to_plain(opt, moments), versions=_versions())
@@ -297,7 +296,7 @@ def read_checkpoint(
     "A model and its optimizer's state from a checkpoint folder."
     from concurrent.futures import ThreadPoolExecutor
     from llm_lab.gpt_model import GPT, GPTConfig
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     folder = Path(folder)
     _check_whole(folder, verify)
     config,unknown = read_config(folder)
@@ -652,7 +651,7 @@ def _gpt_from(config, weights:dict, tokenizer, changes:dict|None=None, dtype=Non
 
 def _our_tokenizer(folder:Path):
     "The tokenizer in a model folder; None: there is none."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     names = ('tokenizer.json', 'encoder.json', 'vocab.json')
     return Tokenizer.load(folder) if any((folder/n).exists() for n in names) else None
 
@@ -849,7 +848,8 @@ def initialize_for_training(self:CheckpointManager,
     if found := self._start_from(): model,state = self._go_on(found, config, kind, text)
     elif init_from_model is not None: model = self._branch_off(init_from_model, config, kind, text)
     else: model = _new_model(config, kind, text)
-    optimizer = model.to(resolve_device(device)).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **optimizer_settings)
+    settings = {'muon': False, **optimizer_settings}
+    optimizer = model.to(resolve_device(device)).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **settings)
     return model, optimizer, _run_values(model).get('step', 0)
 
 @patch
@@ -877,7 +877,7 @@ def _branch_off(self:CheckpointManager, name, config, kind, text):
 def _new_model(config, kind, text):
     "A model that knows nothing yet."
     from llm_lab.gpt_model import GPT
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     if hasattr(kind, 'vocab_size'): return GPT(config, kind)
     sizes = {'vocab_size': config.vocab_size} if kind == 'bpe' else {}
     return GPT(config, Tokenizer(kind or 'byte', text=text, **sizes))

@@ -7,14 +7,14 @@ __all__ = ['log', 'safetensors_header', 'ModelFilesError', 'ModelReport', 'check
            'has_tokenizer', 'wanted_files', 'ByteBar', 'folder_state', 'fetch_model', 'cached_snapshot', 'is_offline',
            'fetch_to_cache', 'fetch_config', 'copy_from_cache']
 
-# %% ../nbs/00c_hub.ipynb #de024c62
+# %% ../nbs/00c_hub.ipynb #7c8bc105
 import json, logging, os, re, shutil, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 
 from .files import is_plain_name, read_json, read_manifest, sha256_of, write_json
 
-# %% ../nbs/00c_hub.ipynb #936fe48b
+# %% ../nbs/00c_hub.ipynb #4107cc67
 def _what_is(path) -> str|None:
     "Recognise two kinds of file that often stand where weights or JSON should be."
     with open(path, 'rb') as f: start = f.read(64).lstrip()
@@ -46,7 +46,7 @@ def safetensors_header(
     if end != size: raise ValueError(f'{size} bytes where its header promises {end}')
     return places
 
-# %% ../nbs/00c_hub.ipynb #71005c0e
+# %% ../nbs/00c_hub.ipynb #90e1fd51
 log = logging.getLogger(__name__)
 
 class ModelFilesError(OSError):
@@ -71,7 +71,7 @@ class ModelReport(list):
         wide = max([len(r['file']) for r in self], default=0)
         return '\n'.join(f"{r['file']:{wide}} {r['size']:>14,}  {r['problem'] or 'ok'}" for r in self)
 
-# %% ../nbs/00c_hub.ipynb #02947d6d
+# %% ../nbs/00c_hub.ipynb #3ca26c90
 _weight_file = re.compile(r'(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)')
 _indexes = 'model.safetensors.index.json', 'pytorch_model.bin.index.json'
 
@@ -91,7 +91,7 @@ def _weight_names(folder:Path, listed) -> tuple[list[str], dict]:  # the files; 
             return sorted(set(where.values())), where
     return ['model.safetensors'], {}
 
-# %% ../nbs/00c_hub.ipynb #3e9d1080
+# %% ../nbs/00c_hub.ipynb #f2c2f08f
 def _is_json(path:Path, full:bool) -> bool:
     "Parse it; or, where a large file has to be judged in a hurry, look at both ends."
     if full or path.stat().st_size < 1 << 16:
@@ -125,7 +125,7 @@ def _problem(path:Path, entry:dict, full:bool, headers:dict) -> str:
         return 'altered: its sha256 is not the one in the manifest'
     return _content_problem(path, full, headers)
 
-# %% ../nbs/00c_hub.ipynb #8cad150d
+# %% ../nbs/00c_hub.ipynb #159de7dc
 def check_folder(
     folder:str|Path,  # a model folder
     full:bool=False,  # hash every file that the manifest lists, and parse every JSON file
@@ -150,7 +150,7 @@ def check_folder(
     report.headers = {f: head for f,head in report.headers.items() if f in weights}
     return report
 
-# %% ../nbs/00c_hub.ipynb #8a3c9f25
+# %% ../nbs/00c_hub.ipynb #f3ea23f1
 def describe_other(
     names:list[str],  # what a folder or a repository holds
 ) -> str:             # '' where it is nothing that we know
@@ -169,7 +169,7 @@ def describe_other(
     return f"a Trainer's output: its newest checkpoint is the folder {newest}" if newest else \
            ''
 
-# %% ../nbs/00c_hub.ipynb #88af6ac7
+# %% ../nbs/00c_hub.ipynb #2fde8452
 def _content_id(path:Path) -> str:
     "git's name for a file's content, which the Hub gives for small files."
     from hashlib import sha1
@@ -231,7 +231,7 @@ class LocalHub:
             files.append((p.name, p.stat().st_size, *self._ids[key]))
         return sha1(repr(files).encode(), usedforsecurity=False).hexdigest(), files
 
-# %% ../nbs/00c_hub.ipynb #c9994ad4
+# %% ../nbs/00c_hub.ipynb #994021c4
 def _describe(name, commit, files, as_list:bool) -> bytes:
     "A repository in the Hub's words."
     rows = []
@@ -258,7 +258,7 @@ def _hub_answer(hub:LocalHub, path:str) -> tuple[int, dict, bytes]:  # status, h
     headers = {'X-Repo-Commit': commit, 'ETag': f'"{row[3] or row[2]}"', 'Accept-Ranges': 'bytes'}
     return 200, headers, (hub.models[name]/row[0]).read_bytes()
 
-# %% ../nbs/00c_hub.ipynb #571d374a
+# %% ../nbs/00c_hub.ipynb #667bee2d
 _fault_codes = {'401': 'GatedRepo', '404': 'EntryNotFound'}
 
 def _take_fault(hub:LocalHub, path:str, is_get:bool) -> dict:
@@ -320,7 +320,7 @@ def _hub_handler(hub:LocalHub):
             except OSError: pass                                 # the client hung up
     return Handler
 
-# %% ../nbs/00c_hub.ipynb #2e8d3ee4
+# %% ../nbs/00c_hub.ipynb #1817a30d
 _other_files = re.compile(r'[^/\\:]*\.(json|txt|model|jinja|tiktoken|py)|README\.md|LICEN[CS]E[^/\\:]*', re.I)
 _tokenizer_files = re.compile(r'.*tokenizer.*|vocab\..*|merges\.txt|spiece\.model|special_tokens_map\.json|added_tokens\.json|chat_template.*|.*\.tiktoken')
 
@@ -349,7 +349,7 @@ def wanted_files(
     if not tokenizer: other = [f for f in other if not _tokenizer_files.fullmatch(f)]
     return other + weights
 
-# %% ../nbs/00c_hub.ipynb #61c4f37b
+# %% ../nbs/00c_hub.ipynb #babe3dbd
 def _explain(e:Exception, name:str, revision=None, url='') -> str:
     "What went wrong with the Hub, and what to do, in one sentence."
     if getattr(e, 'response', None) is None: e = e.__cause__ or e
@@ -390,7 +390,7 @@ def _persist(call, name, revision, url, tries=3):
             if wait is None or attempt == tries - 1: raise ModelFilesError(_explain(e, name, revision, url)) from e
             time.sleep(wait)
 
-# %% ../nbs/00c_hub.ipynb #e41f6d5a
+# %% ../nbs/00c_hub.ipynb #81f95cff
 class _Stop(BaseException): "Another file failed, or the user pressed Ctrl-C: end this one too."
 
 class ByteBar:
@@ -437,20 +437,18 @@ def _download(url, part:Path, size:int, headers:dict, bar:ByteBar):
         f.flush()
         os.fsync(f.fileno())
 
-# %% ../nbs/00c_hub.ipynb #d5e162b4
+# %% ../nbs/00c_hub.ipynb #510aea1d
 def _partial(folder:Path) -> Path:
     "Where a model gathers before it has a name."
     return folder.with_name(folder.name + '.partial')
 
 def _may_go(path:Path, entry:dict|None) -> bool:
-    "Whether a file may be replaced: as we wrote it, or damaged beyond use."
+    "Whether a file may be replaced: it is as we wrote it, or damaged."
     if entry is None: return False
-    if path.stat().st_size == entry.get('size') and sha256_of(path) == entry.get('sha256'): return True
-    if not _weight_file.fullmatch(path.name): return True
-    if path.suffix != '.safetensors': return False
-    try: safetensors_header(path)
-    except ValueError: return True
-    return False
+    size = path.stat().st_size
+    if size == 0: return True
+    if size == entry.get('size') and sha256_of(path) == entry.get('sha256'): return True
+    return bool(_content_problem(path, True, {}))
 
 def _set_aside(path:Path):
     "Keep a file that was not ours under another name."
@@ -492,7 +490,7 @@ def _filling(folder:Path, name:str):
     try: lock.unlink(missing_ok=True)
     except OSError: pass                                                        # another process waits for it (Windows)
 
-# %% ../nbs/00c_hub.ipynb #006851fb
+# %% ../nbs/00c_hub.ipynb #602d43b2
 def _hub_url(endpoint=None) -> str:
     "The Hub's address, asked for at call time so that a changed HF_ENDPOINT counts."
     return (endpoint or os.environ.get('HF_ENDPOINT') or 'https://huggingface.co').rstrip('/')
@@ -520,7 +518,7 @@ def _ask_hub(name, revision, token, url) -> tuple[str, dict]:  # the commit; fil
     info = _persist(lambda: api.model_info(name, revision=revision, files_metadata=True), name, revision, url)
     return info.sha, _check_listing(info.siblings, name, url)
 
-# %% ../nbs/00c_hub.ipynb #56d9b9e1
+# %% ../nbs/00c_hub.ipynb #690c605e
 def _is_right(path:Path, sibling) -> bool:
     "Whether a file here has the content that the Hub has."
     if not path.is_file() or path.stat().st_size != sibling.size: return False
@@ -559,7 +557,7 @@ def _entry(path:Path, sibling) -> dict:
     sha256 = sibling.lfs.sha256 if sibling.lfs else sha256_of(path)
     return dict(size=path.stat().st_size, sha256=sha256, mtime_ns=path.stat().st_mtime_ns)
 
-# %% ../nbs/00c_hub.ipynb #bf332789
+# %% ../nbs/00c_hub.ipynb #762c1414
 def _check_repository(name, names:list[str], wanted:list[str]):
     "A repository without weights that we read: say what it holds."
     if any(map(_weight_file.fullmatch, wanted)): return
@@ -586,7 +584,7 @@ def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint
     _commit(folder)
     return n_bytes
 
-# %% ../nbs/00c_hub.ipynb #c6750845
+# %% ../nbs/00c_hub.ipynb #f56ee7cd
 def _revision_problem(folder, has:dict, revision) -> str:
     "Whether the manifest names another revision than the one asked for; a folder without one is taken at its word."
     held = has.get('revision')
@@ -613,7 +611,7 @@ def folder_state(
     if read_manifest(_partial(folder), 'model'): return f'{folder} was being filled when the download was cut off', report
     return _revision_problem(folder, has, revision), report
 
-# %% ../nbs/00c_hub.ipynb #9ad875db
+# %% ../nbs/00c_hub.ipynb #c49c7753
 def _note_times(folder:Path, manifest:dict):
     "After a copy the times are new: note them, so that the files are not hashed at each load."
     if manifest.get('kind') != 'model' or 'repo' not in manifest: return
@@ -642,7 +640,7 @@ def fetch_model(
         _note_times(folder, has)
         return 0
 
-# %% ../nbs/00c_hub.ipynb #1e660c64
+# %% ../nbs/00c_hub.ipynb #90da13cf
 def _cache_dir() -> Path:
     "Where Hugging Face's tools keep their common cache."
     home = os.environ.get('HF_HOME') or Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'huggingface'
@@ -665,7 +663,7 @@ def is_offline(
     if offline is not None: return offline
     return any(os.environ.get(k, '').upper() in ('1', 'ON', 'YES', 'TRUE') for k in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'))
 
-# %% ../nbs/00c_hub.ipynb #c7d7feac
+# %% ../nbs/00c_hub.ipynb #1f120426
 def fetch_to_cache(
     name:str,                  # a name on the Hub
     revision:str|None=None,    # branch, tag or commit; None: main
@@ -701,7 +699,7 @@ def fetch_config(
     kw = dict(revision=revision, token=token, endpoint=url, cache_dir=_cache_dir())
     return Path(_persist(lambda: hf_hub_download(name, 'config.json', **kw), name, revision, url)).parent
 
-# %% ../nbs/00c_hub.ipynb #82c7290a
+# %% ../nbs/00c_hub.ipynb #af74fc4c
 def copy_from_cache(
     snapshot:str|Path,       # its folder in the cache
     folder:str|Path,         # where it should be

@@ -10,7 +10,7 @@ __all__ = ['log', 'verify_model', 'Source', 'find_model', 'ModelLoader', 'load_m
 from ._moved import finder
 __getattr__ = finder(__name__)  # TRANSITION
 
-# %% ../nbs/00_loader.ipynb #1ac0f128
+# %% ../nbs/00_loader.ipynb #b53e1682
 import json, logging, os, re, threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapsh
                          fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline, safetensors_header)
 from .runtime import resolve_device, resolve_dtype
 
-# %% ../nbs/00_loader.ipynb #8390ba09
+# %% ../nbs/00_loader.ipynb #e971c908
 def verify_model(
     folder:str|Path,  # a model folder: from here, from `save_pretrained`, or from git clone
 ) -> ModelReport:     # one row per file; `.ok`, `.bad`
@@ -28,7 +28,7 @@ def verify_model(
     if not Path(folder).is_dir(): raise ModelFilesError(f'{folder} is not a folder')
     return check_folder(folder, full=True)
 
-# %% ../nbs/00_loader.ipynb #fd543d3b
+# %% ../nbs/00_loader.ipynb #8974a3df
 log = logging.getLogger(__name__)
 
 class Source(str):
@@ -56,7 +56,7 @@ def _repair(name, folder) -> str:
     words = [f'"{x}"' if ' ' in str(x) else str(x) for x in (name or 'NAME', folder)]
     return f'llm-lab download --model {words[0]} --output {words[1]} --verify'
 
-# %% ../nbs/00_loader.ipynb #921d4105
+# %% ../nbs/00_loader.ipynb #6af3c8c9
 def _look_in_folders(places:list, repo, revision) -> tuple[Source|None, list, str|None, str]:  # found, reasons, repository, what else lies there
     "The first whole model among a model's own folders, or why there is none."
     why,other = [],''
@@ -91,7 +91,7 @@ def find_model(
     if offline: raise ModelFilesError(f'{repo} cannot be loaded and the network is switched off: {"; ".join(why)}. With a network, once: {_repair(repo, target)}')
     return Source(repo, 'hub', '; '.join(why))
 
-# %% ../nbs/00_loader.ipynb #4bd9bcae
+# %% ../nbs/00_loader.ipynb #9c016dc2
 _torch_name = dict(F64='float64', F32='float32', F16='float16', BF16='bfloat16')
 
 def _convert(file, place:tuple, dtype, piece:int=1 << 17):
@@ -147,7 +147,7 @@ def _tensors(folder:Path, headers:dict, progress=None):
             for name,place in head.items(): tensors[name] = _OnDisk(folder/f, mapped, name, place, bar)
         yield tensors
 
-# %% ../nbs/00_loader.ipynb #f846dbca
+# %% ../nbs/00_loader.ipynb #6d21f22e
 def _stored_dtype(headers:dict):
     "The dtype in which most bytes of the weights are stored; None where there are no headers."
     import torch
@@ -167,7 +167,7 @@ def _model_class(config):
     by_name = {c.__name__: c for c in found}
     return by_name.get((config.architectures or [''])[0], found[0])
 
-# %% ../nbs/00_loader.ipynb #dee4bc8d
+# %% ../nbs/00_loader.ipynb #b4ad3e40
 def _check_code(config:dict, name, trust:bool):
     "Python code that comes with a model needs a yes."
     from transformers import CONFIG_MAPPING
@@ -178,14 +178,15 @@ def _check_code(config:dict, name, trust:bool):
     if not trust: raise ModelFilesError(f'{name} needs Python code of its own ({code[0]}, from {whose}), which could do anything on this machine: read it, then pass trust_remote_code=True if you trust it')
     log.warning('running Python code that comes with %s', whose)
 
-# %% ../nbs/00_loader.ipynb #e56c392a
+# %% ../nbs/00_loader.ipynb #7fef0f8f
 _wrappers = '_orig_mod.', 'module.', '_fsdp_wrapped_module.'
+_old_buffers = re.compile(r'.*\.(masked_bias|inv_freq|position_ids)')       # constants that older releases stored
 
 def _check_weights(info:dict, folder, model):
     "Refuse a model whose weights are not those of the file; `info` is what transformers noticed while it loaded."
     kind = type(model).__name__
     lost = sorted(info['missing_keys'])
-    unused = sorted(info['unexpected_keys'])
+    unused = sorted(k for k in info['unexpected_keys'] if not _old_buffers.fullmatch(k))
     others = sorted(info['mismatched_keys'])
     wrapper = next((w for w in _wrappers for k in unused if k.startswith(w)), '')
     if wrapper: raise ModelFilesError(f'the weights in {folder} begin with {wrapper!r}: the model was saved in its wrapping. Save it again unwrapped, or take {wrapper!r} off the names in the file')
@@ -195,7 +196,7 @@ def _check_weights(info:dict, folder, model):
         raise ModelFilesError(f'{len(others)} weights in {folder} have another shape than its config asks for: {name} is {tuple(stored)} in the file, {tuple(wanted)} in the model')
     if unused: raise ModelFilesError(f'{folder} holds {len(unused)} weights that {kind} as its config says has no place for, {unused[0]} for one: config.json is not the one these weights were saved with')
 
-# %% ../nbs/00_loader.ipynb #2585b440
+# %% ../nbs/00_loader.ipynb #aff1a5bf
 _one_load = threading.Lock()                                     # transformers changes global state while it makes a model
 _fills = 'normal_', 'uniform_', 'trunc_normal_', 'kaiming_uniform_', 'kaiming_normal_', 'xavier_uniform_', 'xavier_normal_'
 
@@ -232,7 +233,7 @@ def _fill_class(cls, folder:Path, headers, config, progress, kw):
     model.config.name_or_path = model.name_or_path = str(folder)
     return model, info
 
-# %% ../nbs/00_loader.ipynb #8872ae0d
+# %% ../nbs/00_loader.ipynb #9c5cbe38
 def _named(error:Exception, folder) -> ModelFilesError:
     "The trouble of a library with a file, with the folder's name."
     first = str(error).strip().splitlines()[0] if str(error).strip() else ''
@@ -261,7 +262,7 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     _check_weights(info, folder, model)
     return model
 
-# %% ../nbs/00_loader.ipynb #8d613d55
+# %% ../nbs/00_loader.ipynb #3d7f08d1
 class ModelLoader:
     "Loads a model and its tokenizer: from a complete folder, else from the common cache, else from the Hub."
     def __init__(self,
@@ -366,7 +367,7 @@ def load_model_with_fallback(
     "A model and its tokenizer: from a complete folder, else the common cache, else the Hub, then kept in the folder."
     return ModelLoader(model_name, local_dir, device_map, torch_dtype, **kwargs).load_model_and_tokenizer()
 
-# %% ../nbs/00_loader.ipynb #0071ab3f
+# %% ../nbs/00_loader.ipynb #fe2689a7
 def _live_bytes():
     "A torch mode that adds up the memory of all living tensors made inside it, and remembers the most."
     import weakref
@@ -401,7 +402,7 @@ def _config_of(name, revision=None, token=None, offline=None, endpoint=None, tru
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     return config, _stored_dtype(check_folder(folder).headers)
 
-# %% ../nbs/00_loader.ipynb #cb3481e3
+# %% ../nbs/00_loader.ipynb #c2e0f9d1
 class MemoryEstimate(dict):
     "Bytes by purpose; shown in GB."
     def __repr__(self): return '\n'.join(f'{k:<12}{v/1e9:8.3f} GB' for k,v in self.items())
@@ -448,7 +449,7 @@ def estimate_memory(
     total = weights + optimizer + max(live.most, gradients)
     return MemoryEstimate(weights=weights, gradients=gradients, optimizer=optimizer, activations=live.most_but_grads, total=total)
 
-# %% ../nbs/00_loader.ipynb #39bbdec3
+# %% ../nbs/00_loader.ipynb #90b57140
 def download_model_manually(
     model_name:str,           # a name on the Hub
     output_dir:str|Path,      # the folder to fill

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from torch import Tensor, nn
 
-from .files import atomic_folder
+from .files import atomic_folder, read_json
 from .runtime import evaluating, quiet
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
@@ -99,8 +99,9 @@ def find_targets(
         found = {n:m for n,m in layers.items() if id(m) not in head and id(m.weight) not in shared}
         if not found: raise ValueError(f'{type(model).__name__} has no linear layer to adapt besides its output head')
         return found
-    is_hit = (lambda n,t: re.fullmatch(t, n)) if isinstance(target_modules, str) else (lambda n,t: n == t or n.endswith('.'+t))
-    wanted = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    wanted = target_modules.split(',') if isinstance(target_modules, str) else list(target_modules)
+    wanted = [w.strip() for w in wanted]
+    def is_hit(n, t): return n == t or n.endswith('.' + t) or (isinstance(target_modules, str) and re.fullmatch(t, n))
     missing = [t for t in wanted if not any(is_hit(n,t) for n in layers)]
     if missing or not wanted:
         known = ', '.join(sorted({n.split('.')[-1] for n in layers})) or 'none'
@@ -226,23 +227,45 @@ def save_adapter(
 # %% ../nbs/05_lora.ipynb #4fbc50b4
 _unread = dict(use_dora=False, bias='none', layer_replication=None, alora_invocation_tokens=None, trainable_token_indices=None, rank_pattern={}, alpha_pattern={})
 
+def _read_tensors(path:Path) -> dict:
+    "The tensors of a .safetensors file; what is wrong with it is said with its name."
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    try: return load_file(path)
+    except SafetensorError as e:
+        start = path.open('rb').read(64)
+        if start.startswith(b'version https://git-lfs'): raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder') from None
+        raise ValueError(f'{path} is not a whole .safetensors file ({e}): it was cut short or is something else') from None
+
 def read_adapter(
     folder:str|Path,  # written by PEFT or by `save_adapter`
 ) -> tuple:           # (config, {name in the base model: tensor})
     "The settings and tensors of an adapter folder, checked for what this page cannot apply."
-    from safetensors.torch import load_file
     folder = Path(folder)
     for name in ('adapter_config.json', 'adapter_model.safetensors'):
         if not (folder/name).is_file(): raise FileNotFoundError(f'{folder} holds no {name}: it is not a complete PEFT adapter in safetensors form')
-    config = json.loads((folder/'adapter_config.json').read_text(encoding='utf-8'))
+    config = read_json(folder/'adapter_config.json')
+    if not isinstance(config, dict): raise ValueError(f'{folder/"adapter_config.json"} holds no settings: it is {type(config).__name__}')
     if config.get('peft_type') != 'LORA': raise ValueError(f"this adapter is of type {config.get('peft_type')}, not LORA: open it with peft.PeftModel")
+    config = {'r': 8, 'lora_alpha': 8, **config}                       # PEFT's defaults, where they were not written
+    for k in ('r', 'lora_alpha'):
+        if not isinstance(config.get(k), (int, float)) or not config[k] > 0: raise ValueError(f'{folder/"adapter_config.json"}: {k} is {config.get(k)!r}, expected a number above 0')
     odd = {k:config[k] for k,plain in _unread.items() if k in config and config[k] not in (plain, None)}
     start = config.get('init_lora_weights', True)
     if isinstance(start, str) and start not in ('gaussian', 'orthogonal'): odd['init_lora_weights'] = start
     if odd: raise ValueError(f'this adapter uses {odd}, which llm_lab does not apply: open it with peft.PeftModel')
-    return config, {k.removeprefix(_prefix):v for k,v in load_file(folder/'adapter_model.safetensors').items()}
+    return config, {k.removeprefix(_prefix):v for k,v in _read_tensors(folder/'adapter_model.safetensors').items()}
 
 # %% ../nbs/05_lora.ipynb #6f50e84c
+def _put_weight(model, name:str, value:Tensor):
+    "Replace one weight; where it is tied to another, that other one keeps its own, as in PEFT."
+    place,_,attr = name.rpartition('.')
+    module = model.get_submodule(place)
+    old = getattr(module, attr)
+    if id(old) not in _shared_weights(model): return old.copy_(value)
+    setattr(module, attr, nn.Parameter(value.to(old), requires_grad=False))
+    model.config.tie_word_embeddings = False
+
 def load_adapter(
     model:nn.Module,        # the base model; changed in place
     folder:str|Path,        # an adapter written by PEFT or by `save_adapter`
@@ -268,7 +291,7 @@ def load_adapter(
         for n,m in lora_layers(model).items():
             m.lora_A.copy_(tensors[f'{n}.lora_A.weight']); m.lora_B.copy_(tensors[f'{n}.lora_B.weight'])
             m.lora_A.requires_grad_(trainable); m.lora_B.requires_grad_(trainable)
-        for k,v in rest.items(): own[k].copy_(v)
+        for k,v in rest.items(): _put_weight(model, k, v)
     return model
 
 # %% ../nbs/05_lora.ipynb #008cfed5

@@ -234,14 +234,14 @@ def _word_tokenizer(words:list):
 def _as_ours(tok):
     "Our `Tokenizer` over a `tokenizers` object."
     import tempfile
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     with tempfile.TemporaryDirectory() as folder:
         tok.save(str(Path(folder)/'tokenizer.json'))
         return Tokenizer.load(folder)
 
 def _mypt_tokenizer(saved:dict):
     "The tokenizer that MyPT noted: its characters, or the name of a known one."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     chars = saved.get('chars')
     if chars:
         if list(chars) != sorted(set(chars)): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
@@ -251,7 +251,7 @@ def _mypt_tokenizer(saved:dict):
 
 def _nanogpt_tokenizer(meta:Path):
     "The characters or words in a nanoGPT `meta.pkl`."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     found = load_pickle(meta)
     words = [found['itos'][i] for i in range(len(found['itos']))]
     return _as_ours(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
@@ -261,7 +261,7 @@ def old_tokenizer(
     vocab_size:int=0,                       # the model's, to compare with
 ):                                          # a Tokenizer, or None
     "The tokenizer of an old checkpoint."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     if source is None or hasattr(source, 'vocab_size'): return source
     if isinstance(source, dict): return _mypt_tokenizer(source)
     path = Path(source)

@@ -9,7 +9,7 @@ __all__ = ['RowPlan', 'plan_rows', 'TokenLedger', 'PackedRows', 'pack_sequences'
 from ._moved import finder
 __getattr__ = finder(__name__)  # TRANSITION
 
-# %% ../nbs/02_packing.ipynb #acf2d79b
+# %% ../nbs/02_packing.ipynb #e74dd05b
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,30 +22,51 @@ import numpy as np
 from fastcore.basics import patch
 from .runtime import device_of, evaluating, logits_of
 
-# %% ../nbs/02_packing.ipynb #4d9d1261
+# %% ../nbs/02_packing.ipynb #b9b5c24c
+class _Rooms:
+    "Rows by the space they have left: `rows[s]` have space s, and bit s of `free` is set where there are any."
+    def __init__(self):
+        self.rows = defaultdict(list)
+        self.free = 0
+    def put(self, rows, space):
+        "These rows have so much space left."
+        if not len(rows) or not space: return
+        self.rows[space].append(rows)
+        self.free |= 1 << space
+    def take(self, size):
+        "(rows, space) of the tightest space that is large enough; None where there is none."
+        fits = self.free >> size
+        if not fits: return None
+        space = size + (fits & -fits).bit_length()-1  # the lowest bit
+        self.free ^= 1 << space
+        return np.concatenate(self.rows.pop(space)), space
+
 def _best_fit(lens, block_size):
     "(order of placing, row of each piece in that order) by best fit decreasing, all pieces of one length at a time."
-    order,row = np.argsort(-lens, kind='stable'),np.empty(len(lens), np.int64)
-    room,free = defaultdict(list),0  # space left -> rows; bit s of `free` is set where room[s] has rows
+    order = np.argsort(-lens, kind='stable')
+    row = np.empty(len(lens), np.int64)
+    rooms = _Rooms()
     done = n_rows = 0
     sizes,counts = np.unique(lens, return_counts=True)
     for size,left in zip(sizes[::-1].tolist(), counts[::-1].tolist()):
         while left:
-            if fits := free >> size:
-                space = size + (fits & -fits).bit_length()-1  # the tightest that is large enough
-                rows = np.concatenate(room.pop(space)); free ^= 1 << space
-            else:
-                space = block_size
-                rows = np.arange(n_rows, n_rows - (-left//(space//size))); n_rows += len(rows)
+            found = rooms.take(size)
+            if found is None:  # new rows, as many as this length needs
+                found = np.arange(n_rows, n_rows - (-left//(block_size//size))), block_size
+                n_rows += len(found[0])
+            rows,space = found
             each = space//size
-            n = min(left, each*len(rows)); used = -(-n//each)  # n pieces go into the first `used` rows
+            n = min(left, each*len(rows))
+            used = -(-n//each)  # n pieces go into the first `used` rows
             row[done:done+n] = rows[np.arange(n)//each]
-            done += n; left -= n
-            for some,rest in (rows[used:], space), (rows[:used-1], space-each*size), (rows[used-1:used], space-(n-(used-1)*each)*size):
-                if len(some) and rest: room[rest].append(some); free |= 1 << rest
+            done += n
+            left -= n
+            rooms.put(rows[used:], space)
+            rooms.put(rows[:used-1], space-each*size)
+            rooms.put(rows[used-1:used], space-(n-(used-1)*each)*size)
     return order, row
 
-# %% ../nbs/02_packing.ipynb #99025f45
+# %% ../nbs/02_packing.ipynb #0f33e063
 @dataclass
 class RowPlan:
     "Which piece of which document lies where: pieces in the order of the rows."
@@ -69,6 +90,19 @@ def _plan_stream(lens, block_size):
     row_start = np.append(np.searchsorted(cuts, np.arange(0, total, block_size)), len(doc))
     return RowPlan(doc, cuts[:-1] - (ends-lens)[doc], np.diff(cuts), row_start)
 
+# %% ../nbs/02_packing.ipynb #f287e1c8
+def _check_plan(lens, block_size, strategy, long):
+    "Refuse what cannot be planned."
+    if block_size < 1: raise ValueError(f'block_size {block_size}: a row needs at least one slot')
+    if strategy not in ('best_fit', 'concat'):
+        raise ValueError(f"strategy={strategy!r}: choose 'best_fit' or 'concat'")
+    if long not in ('split', 'error', 'truncate'):
+        raise ValueError(f"long={long!r}: choose 'split', 'error' or 'truncate'")
+    is_long = lens > block_size
+    if long == 'error' and is_long.any():
+        i = int(is_long.argmax())
+        raise ValueError(f"document {i} has {lens[i]} tokens but a row holds {block_size}: use long='split', or raise block_size")
+
 def plan_rows(
     lens:Iterable[int],       # tokens in each document; 0 means empty, left out of the plan
     block_size:int,           # slots in a row
@@ -77,20 +111,16 @@ def plan_rows(
 ) -> RowPlan:                 # every piece and its row
     "Decide which piece of which document lies in which row."
     lens = np.asarray(lens, np.int64)
-    if block_size < 1: raise ValueError(f'block_size {block_size}: a row needs at least one slot')
-    if strategy not in ('best_fit', 'concat'): raise ValueError(f"strategy={strategy!r}: choose 'best_fit' or 'concat'")
-    if long not in ('split', 'error', 'truncate'): raise ValueError(f"long={long!r}: choose 'split', 'error' or 'truncate'")
-    if long == 'error' and (lens > block_size).any():
-        i = int((lens > block_size).argmax())
-        raise ValueError(f"document {i} has {lens[i]} tokens but a row holds {block_size}: use long='split', or raise block_size")
+    _check_plan(lens, block_size, strategy, long)
     if long == 'truncate': lens = np.minimum(lens, block_size)
     if strategy == 'concat': return _plan_stream(lens, block_size)
     doc,start,length = _cut(lens, block_size)
     order,row = _best_fit(length, block_size)
     order = order[np.argsort(row, kind='stable')]
-    return RowPlan(doc[order], start[order], length[order], np.append(0, np.cumsum(np.bincount(row))))
+    row_start = np.append(0, np.cumsum(np.bincount(row)))
+    return RowPlan(doc[order], start[order], length[order], row_start)
 
-# %% ../nbs/02_packing.ipynb #f3944192
+# %% ../nbs/02_packing.ipynb #286c4c06
 @dataclass(frozen=True)
 class TokenLedger:
     "Where every token went, and what fills every slot."
@@ -111,37 +141,62 @@ class TokenLedger:
     def fill_rate(self) -> float: return 1 - self.padding/self.slots if self.slots else 0.
     def to_dict(self) -> dict: return {**asdict(self), 'slots': self.slots, 'fill_rate': self.fill_rate}
 
-# %% ../nbs/02_packing.ipynb #c3d8e8b9
+# %% ../nbs/02_packing.ipynb #07bb7a94
+@dataclass
+class _Sources:
+    "Sequence k is `length[k]` tokens of `arrays[owner[k]]`, from `offset[k]` on."
+    arrays:list
+    owner:np.ndarray
+    offset:np.ndarray
+    length:np.ndarray
+
+def _arrow_parts(column):
+    "(arrays, sequences in each, lengths) of an Arrow list column."
+    if column.null_count:
+        raise TypeError(f'{column.null_count} of {len(column)} sequences are null: leave them out first')
+    chunks = getattr(column, 'chunks', [column])
+    arrays = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
+    lens = [c.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64) for c in chunks]
+    return arrays, list(map(len, chunks)), np.concatenate([np.zeros(0, np.int64), *lens])
+
+def _list_parts(seqs):
+    "The same of lists or arrays."
+    is_array = set(map(type, seqs)) == {np.ndarray}
+    for i,s in enumerate(seqs):
+        if is_array and s.ndim != 1:
+            raise TypeError(f'a sequence has {s.ndim} dimensions, expected one: a row of token ids')
+        if not hasattr(s, '__len__') or isinstance(s, str):
+            raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
+    lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
+    if is_array: return seqs, 1, lens
+    return [np.array(list(chain.from_iterable(seqs)))], [len(seqs)], lens
+
 def _sources(seqs):
-    "(arrays, owner, offset, length): sequence k is `length[k]` tokens of `arrays[owner[k]]`, from `offset[k]` on."
-    if hasattr(seqs, 'column_name'): seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
-    if hasattr(seqs, 'column_names'): raise TypeError(f"this is a whole dataset: give the column that holds the token ids, one of {seqs.column_names}")
-    if hasattr(seqs, 'null_count'):  # an Arrow list array
-        if seqs.null_count: raise TypeError(f'{seqs.null_count} of {len(seqs)} sequences are null: leave them out first')
-        chunks = getattr(seqs, 'chunks', [seqs])
-        arrays,n_seqs = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks],[len(c) for c in chunks]
-        lens = np.concatenate([np.zeros(0, np.int64), *(c.value_lengths().to_numpy(zero_copy_only=False) for c in chunks)]).astype(np.int64)
-    else:
-        if not hasattr(seqs, '__len__'): seqs = list(seqs)
-        is_array = set(map(type, seqs)) == {np.ndarray}
-        if is_array and (n := set(map(attrgetter('ndim'), seqs)) - {1}): raise TypeError(f'a sequence has {n.pop()} dimensions, expected one: a row of token ids')
-        for i,s in enumerate(() if is_array else seqs):
-            if not hasattr(s, '__len__') or isinstance(s, str): raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
-        lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
-        arrays,n_seqs = (seqs, 1) if is_array else ([np.array(list(chain.from_iterable(seqs)))], [len(seqs)])
-    owner,size = np.repeat(np.arange(len(arrays)), n_seqs),np.fromiter(map(len, arrays), np.int64, len(arrays))
-    return arrays, owner, np.cumsum(lens)-lens - (np.cumsum(size)-size)[owner], lens
+    "Where each of the sequences lies."
+    if hasattr(seqs, 'column_name'):
+        seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
+    if hasattr(seqs, 'column_names'):
+        raise TypeError(f"this is a whole dataset: give the column that holds the token ids, one of {seqs.column_names}")
+    if not hasattr(seqs, '__len__'): seqs = list(seqs)
+    arrays,n_seqs,lens = _arrow_parts(seqs) if hasattr(seqs, 'null_count') else _list_parts(seqs)
+    owner = np.repeat(np.arange(len(arrays)), n_seqs)
+    size = np.fromiter(map(len, arrays), np.int64, len(arrays))
+    before = (np.cumsum(size)-size)[owner]  # tokens in earlier arrays
+    return _Sources(arrays, owner, np.cumsum(lens)-lens-before, lens)
 
 def _row_dtype(arrays):
     "int32 where it surely holds every id, else int64, so that larger ids are noticed."
-    dtypes = set(map(attrgetter('dtype'), arrays))
-    if any(t.kind not in 'iu' for t in dtypes): dtypes = {a.dtype for a in arrays if len(a)}  # an empty array may be of any type
+    dtypes = {a.dtype for a in arrays}
+    if any(t.kind not in 'iu' for t in dtypes):
+        dtypes = {a.dtype for a in arrays if len(a)}  # an empty array may be of any type
     for t in dtypes:
         if t.kind not in 'iu': raise TypeError(f'token ids must be integers, these are {t}')
     return np.int32 if all(np.can_cast(t, np.int32) for t in dtypes) else np.int64
 
-# %% ../nbs/02_packing.ipynb #435b9302
-def _count(numbers, claim, n=2**16): return sum(int(np.count_nonzero(claim(numbers[i:i+n]))) for i in range(0, len(numbers), n))
+# %% ../nbs/02_packing.ipynb #b66b42a6
+def _count(numbers, claim, n=2**16):
+    "How many numbers a claim is true of, a part at a time."
+    return sum(int(np.count_nonzero(claim(numbers[i:i+n]))) for i in range(0, len(numbers), n))
 
 class PackedRows:
     "Packed rows as arrays `(rows, block_size)`, with a ledger of their tokens."
@@ -149,7 +204,10 @@ class PackedRows:
         input_ids:np.ndarray,  # (R, T) int32 token ids
         pieces:tuple,          # document (-1 for padding), first slot and length of every piece and padding, row after row
         tokens_read:int,       # tokens that came in
-    ): self.input_ids,self._pieces,self.tokens_read = input_ids,pieces,tokens_read
+    ):
+        self.input_ids = input_ids
+        self._pieces = pieces
+        self.tokens_read = tokens_read
 
     def __len__(self): return len(self.input_ids)
     def __repr__(self): return f'PackedRows({len(self)} rows of {self.block_size} slots, {self.fill_rate:.2%} filled)'
@@ -167,26 +225,32 @@ class PackedRows:
     @cached_property
     def position_ids(self) -> np.ndarray:  # (R, T) int32
         "The place of each token in its piece, from 0."
-        (_,slot,length),at = self._pieces,np.empty(self.input_ids.size, np.int32)
-        for i in range(0, len(slot), 256):
-            first,n = slot[i:i+256],length[i:i+256]
+        _,slot,length = self._pieces
+        at = np.empty(self.input_ids.size, np.int32)
+        for i in range(0, len(slot), 256):  # in parts that stay in the processor's cache
+            first = slot[i:i+256]
+            n = length[i:i+256]
             part = at[first[0]:first[-1]+n[-1]]
-            np.subtract(np.arange(len(part), dtype=np.int32), np.repeat((first-first[0]).astype(np.int32), n), out=part)
+            begin = np.repeat((first-first[0]).astype(np.int32), n)
+            np.subtract(np.arange(len(part), dtype=np.int32), begin, out=part)
         return at.reshape(self.input_ids.shape)
 
     @cached_property
     def labels(self) -> np.ndarray:        # (R, T) int32
         "The ids, not shifted, and -100 where there is nothing to learn."
-        labels,(doc,slot,length) = self.input_ids.copy(),self._pieces
-        flat,is_pad = labels.reshape(-1),(doc < 0) & (length > 0)
+        labels = self.input_ids.copy()
+        flat = labels.reshape(-1)
+        doc,slot,length = self._pieces
         flat[slot[length > 0]] = -100
+        is_pad = (doc < 0) & (length > 0)
         for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): flat[d:d+n] = -100
         return labels
 
     @cached_property
     def ledger(self) -> TokenLedger:
         "Counted in the arrays, not in the plan."
-        padding,trained = _count(self.doc_ids.reshape(-1), lambda d: d < 0),_count(self.labels.reshape(-1), lambda l: l != -100)
+        padding = _count(self.doc_ids.reshape(-1), lambda d: d < 0)
+        trained = _count(self.labels.reshape(-1), lambda l: l != -100)
         placed = self.input_ids.size-padding
         return TokenLedger(self.tokens_read, trained, placed-trained, self.tokens_read-placed, padding, len(self), self.block_size)
 
@@ -194,10 +258,10 @@ class PackedRows:
         "The rows as a dataset, without copying."
         import pyarrow as pa
         from datasets import Dataset
-        column = lambda name: pa.FixedSizeListArray.from_arrays(pa.array(getattr(self, name).reshape(-1)), self.block_size)
+        def column(name): return pa.FixedSizeListArray.from_arrays(pa.array(getattr(self, name).reshape(-1)), self.block_size)
         return Dataset(pa.table({name: column(name) for name in ('input_ids', 'labels', 'position_ids', 'doc_ids')}))
 
-# %% ../nbs/02_packing.ipynb #dc8f6d9e
+# %% ../nbs/02_packing.ipynb #1a7f3698
 def _segments(length, n_pieces, block_size):
     "(slot, length, is_pad) of all pieces laid end to end; each row ends with a segment of padding, often of length 0."
     ends = np.cumsum(n_pieces)
@@ -206,19 +270,29 @@ def _segments(length, n_pieces, block_size):
     is_pad = np.zeros(len(length)+len(ends), bool)
     is_pad[ends + np.arange(len(ends))] = True
     both = np.empty(len(is_pad), np.int64)
-    both[~is_pad],both[is_pad] = length,room
+    both[~is_pad] = length
+    both[is_pad] = room
     return np.cumsum(both)-both, both, is_pad
+
+def _check_ids_fit(ids):
+    "Refuse ids beyond int32."
+    if ids.dtype == np.int32: return
+    too_large = ids != ids.astype(np.int32)
+    if too_large.any():
+        raise ValueError(f'{ids[too_large][0]} is no token id: ids are whole numbers below {2**31}')
 
 def _lay_rows(plan, arrays, owner, begin, block_size, pad_id, tokens_read):
     "The rows of a plan whose piece p lies in `arrays[owner[p]]` from `begin[p]` on."
     slot,length,is_pad = _segments(plan.length, np.diff(plan.row_start), block_size)
     doc = np.full(len(slot), -1, np.int32)
     doc[~is_pad] = plan.doc
-    ids,o = np.empty(length.sum(), _row_dtype(arrays)),np.argsort(plan.doc, kind='stable')  # in the order in which they lie in memory
-    for a,s,d,n in zip(owner[o].tolist(), begin[o].tolist(), slot[~is_pad][o].tolist(), plan.length[o].tolist()): ids[d:d+n] = arrays[a][s:s+n]
+    ids = np.empty(length.sum(), _row_dtype(arrays))
+    o = np.argsort(plan.doc, kind='stable')  # in the order in which they lie in memory
+    moves = [x[o].tolist() for x in (owner, begin, slot[~is_pad], plan.length)]
+    for a,s,d,n in zip(*moves): ids[d:d+n] = arrays[a][s:s+n]
     is_pad &= length > 0
     for d,n in zip(slot[is_pad].tolist(), length[is_pad].tolist()): ids[d:d+n] = pad_id
-    if ids.dtype != np.int32 and (too_large := ids != ids.astype(np.int32)).any(): raise ValueError(f'{ids[too_large][0]} is no token id: ids are whole numbers below {2**31}')
+    _check_ids_fit(ids)
     return PackedRows(ids.astype(np.int32, copy=False).reshape(-1, block_size), (doc, slot, length), tokens_read)
 
 def pack_sequences(
@@ -229,11 +303,12 @@ def pack_sequences(
     pad_id:int=0,             # what stands in slots without a token; it is never learned, whatever it is
 ) -> PackedRows:              # arrays (rows, block_size)
     "Lay sequences into rows, adding nothing."
-    arrays,owner,offset,lens = _sources(seqs)
-    plan = plan_rows(lens, block_size, strategy, long)
-    return _lay_rows(plan, arrays, owner[plan.doc], offset[plan.doc]+plan.start, block_size, pad_id, int(lens.sum()))
+    found = _sources(seqs)
+    plan = plan_rows(found.length, block_size, strategy, long)
+    begin = found.offset[plan.doc]+plan.start
+    return _lay_rows(plan, found.arrays, found.owner[plan.doc], begin, block_size, pad_id, int(found.length.sum()))
 
-# %% ../nbs/02_packing.ipynb #ff421296
+# %% ../nbs/02_packing.ipynb #0ff85a22
 def document_mask(
     doc_ids:object, # (B, T) tensor or array: document of each position
 ):                  # (B, 1, T, T) bool tensor: may the row's position look at the column's?
@@ -242,47 +317,57 @@ def document_mask(
     d = torch.as_tensor(doc_ids)
     return (d[:, None, :, None] == d[:, None, None, :]).tril()
 
-# %% ../nbs/02_packing.ipynb #e777290e
+# %% ../nbs/02_packing.ipynb #3245ab33
 def _takes(model):
     "The names of what a model's `forward` takes, also inside wrappers: PEFT, `torch.compile`, data parallelism."
     names = set(signature(getattr(model, 'forward', model)).parameters)
-    inner = model.get_base_model() if hasattr(model, 'get_base_model') else getattr(model, '_orig_mod', None) or getattr(model, 'module', None)
+    if hasattr(model, 'get_base_model'): inner = model.get_base_model()
+    else: inner = getattr(model, '_orig_mod', None) or getattr(model, 'module', None)
     return names if inner is None else names | _takes(inner)
 
-def _no_cache(model): return {'use_cache': False} if 'use_cache' in _takes(model) else {}
+def _no_cache(model):
+    "The argument that switches a generation cache off, where there is one."
+    return {'use_cache': False} if 'use_cache' in _takes(model) else {}
 
 def _additive(mask, model):
     "0 where attention is allowed and the lowest number where it is not, as transformers adds it to the scores."
     import torch
     dtype = next(model.parameters()).dtype
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill(~mask, torch.finfo(dtype).min)
 
-_feeds = {
-    'documents': lambda model,ids,docs,at: model(ids, doc_ids=docs, position_ids=at),
-    'positions': lambda model,ids,docs,at: model(input_ids=ids, position_ids=at, **_no_cache(model)),
-    'mask': lambda model,ids,docs,at: model(input_ids=ids, position_ids=at, attention_mask=_additive(document_mask(docs), model)),
-    'ids': lambda model,ids,docs,at: model(ids),
-}
+def _feed_documents(model, ids, docs, at): return model(ids, doc_ids=docs, position_ids=at)
+def _feed_positions(model, ids, docs, at): return model(input_ids=ids, position_ids=at, **_no_cache(model))
+def _feed_ids(model, ids, docs, at): return model(ids)
+def _feed_mask(model, ids, docs, at):
+    mask = _additive(document_mask(docs), model)
+    return model(input_ids=ids, position_ids=at, attention_mask=mask)
+
+_feeds = {'documents': _feed_documents, 'positions': _feed_positions, 'mask': _feed_mask, 'ids': _feed_ids}
 
 def _feed(model, how):
     "(name, function) of a way to give rows to a model."
-    if callable(how): return getattr(how, '__name__', 'own function'),how
+    if callable(how): return getattr(how, '__name__', 'own function'), how
     takes = _takes(model)
-    if how is None: how = 'documents' if 'doc_ids' in takes else 'positions' if 'position_ids' in takes else 'ids'
-    if how not in _feeds: raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
-    return how,_feeds[how]
+    if how is None:
+        how = next((h for h,name in (('documents', 'doc_ids'), ('positions', 'position_ids')) if name in takes), 'ids')
+    if how not in _feeds:
+        raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
+    return how, _feeds[how]
 
 # %% ../nbs/02_packing.ipynb #52eafa5c
 def _fullest(rows, max_rows):
     "The numbers of the rows that hold the most documents."
     if not len(rows): raise ValueError('there are no rows to measure')
     n_docs = ((rows.position_ids == 0) & (rows.doc_ids >= 0)).sum(1)
-    if n_docs.max() < 2: raise ValueError('no row holds two documents, so nothing could leak: give shorter documents, or longer rows')
+    if n_docs.max() < 2:
+        raise ValueError('no row holds two documents, so nothing could leak: give shorter documents, or longer rows')
     return np.sort(np.argsort(-n_docs, kind='stable')[:max_rows])
 
 def _change(packed, alone):
     "The largest difference at each slot; what is not a number differs without limit."
-    return (packed-alone).abs().masked_fill(packed == alone, 0).nan_to_num(nan=float('inf'), posinf=float('inf')).amax(-1).float().cpu()
+    gap = (packed-alone).abs().masked_fill(packed == alone, 0)
+    return gap.nan_to_num(nan=float('inf'), posinf=float('inf')).amax(-1).float().cpu()
 
 @dataclass
 class LeakReport:
@@ -295,7 +380,7 @@ class LeakReport:
     def __float__(self): return self.max
     def __repr__(self): return f'LeakReport(how={self.how!r}, largest change of a logit {self.max:.1e})'
 
-# %% ../nbs/02_packing.ipynb #a9ea66a4
+# %% ../nbs/02_packing.ipynb #a33c62d5
 def leak(
     model:object,       # any causal language model: ours, one from transformers, or a module from ids to logits
     rows:PackedRows,    # packed rows; the documents are compared piece by piece
