@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Optional
 
-from .files import atomic_folder, atomic_write, folder_lock, write_json
+from .files import atomic_folder, atomic_write, folder_lock, read_json, write_json
 from .runtime import PeakMemory, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
@@ -215,11 +215,20 @@ def splits(
     run:Run,  # the run to work on
 ):            # (train, held-out) datasets
     "The cleaned documents, split whole: the same split whenever it is asked for."
-    from llm_lab.data_cleaning import split_documents
-    train,val = split_documents(load_table(run, 'cleaned'), val_fraction=0.1, seed=run.settings.seed)
-    if len(train) and len(val): return train,val
-    raise ValueError(f'{len(train)} documents to learn from and {len(val)} held out: the text has too few documents; '
+    ds = load_table(run, 'cleaned')
+    note = run.path/'data'/'held_out.json'
+    if not note.exists(): write_json(note, _held_out_rows(ds, run.settings.seed))
+    held = set(read_json(note))
+    rows = [[i for i in range(len(ds)) if (i in held) == side] for side in (False, True)]
+    if all(rows): return tuple(ds.select(r) for r in rows)
+    raise ValueError(f'{len(rows[0])} documents to learn from and {len(rows[1])} held out: the text has too few documents; '
                      'separate them by blank lines, or give a folder of files')
+
+def _held_out_rows(ds, seed:int) -> list[int]:
+    "Numbers of the rows that are held out."
+    from llm_lab.data_cleaning import split_documents
+    numbered = ds.add_column('row', range(len(ds)))
+    return split_documents(numbered, val_fraction=0.1, seed=seed)[1]['row'][:]
 
 def text_size(
     tokenizer,         # a Tokenizer
