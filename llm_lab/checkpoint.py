@@ -817,7 +817,7 @@ def _check_fits(where, model, asked:dict, kind, text):
     if None not in (kind, saved) and kind != saved: differ.append(f'tokenizer kind ({saved!r} saved, {kind!r} here)')
     if differ: raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
     if text is None or saved != 'char': return
-    from llm_lab.packing import iter_texts
+    from llm_lab.bpe import iter_texts
     letters = ''.join(sorted(set().union(*iter_texts(text))))
     try: tok.encode(letters)
     except ValueError as e: raise ValueError(f'the text does not fit the tokenizer of {where}: {e}') from None
