@@ -10,7 +10,7 @@ __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'config_
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
 import json, math, os, re, shutil, struct, warnings
@@ -578,7 +578,7 @@ def find_model(
     "What a name stands for: the newest complete checkpoint, or whatever else is there."
     for path in (Path(root)/name, Path(name)):
         if path.exists(): return _holder(path)
-    from llm_lab.loader import cached_snapshot
+    from llm_lab.hub import cached_snapshot
     if snapshot := cached_snapshot(str(name)): return snapshot
     there = sorted(p.name for p in Path(root).iterdir() if p.is_dir()) if Path(root).is_dir() else []
     raise FileNotFoundError(f'no model {str(name)!r} in {root} or as a folder; there are: {", ".join(there) or "none"}. '
@@ -618,7 +618,7 @@ _advice = {
 # %% ../nbs/04_checkpoint.ipynb #ck000052
 def _weights_of(folder:Path) -> dict:
     "All weights of a transformers folder, checked, under their full names."
-    from llm_lab.loader import check_folder
+    from llm_lab.hub import check_folder
     report = check_folder(folder)
     if bad := report.bad: raise ValueError(f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in list(bad.items())[:3]))
     weights = {}
@@ -696,7 +696,8 @@ def open_model(
 
 def _open_transformers(folder:Path, device:str, dtype) -> tuple:
     "A transformers folder as a GPT, or, said once, as transformers' class."
-    from llm_lab.loader import ModelLoader, ModelFilesError
+    from llm_lab.hub import ModelFilesError
+    from llm_lab.loader import ModelLoader
     from transformers import AutoConfig
     from llm_lab.gpt_model import GPTConfig
     try: GPTConfig.from_hf(AutoConfig.from_pretrained(folder, local_files_only=True))

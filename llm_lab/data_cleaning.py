@@ -11,7 +11,7 @@ __all__ = ['DOC_PACKAGES', 'LEDGER_COLUMNS', 'python_docs', 'Verdict', 'Limit', 
 
 # %% ../nbs/01_data_cleaning.ipynb #0289d34d
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/01_data_cleaning.ipynb #cf33e139
 import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata, warnings

@@ -11,7 +11,7 @@ __all__ = ['INK', 'DASHES', 'Score', 'inked', 'new_figure', 'figure_png', 'save_
 
 # %% ../nbs/06_eval.ipynb #6d8441ff
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/06_eval.ipynb #3dcd92d6
 import html, math, re

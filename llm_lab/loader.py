@@ -8,7 +8,7 @@ __all__ = ['log', 'verify_model', 'Source', 'find_model', 'ModelLoader', 'load_m
 
 # %% ../nbs/00_loader.ipynb #mv000000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/00_loader.ipynb #b53e1682
 import json, logging, os, re, threading

@@ -8,7 +8,7 @@ __all__ = ['is_linear', 'LoRALinear', 'find_targets', 'add_lora', 'lora_layers',
 
 # %% ../nbs/05_lora.ipynb #dfb0c9d3
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/05_lora.ipynb #8ebe8cf5
 import json, math, os, re, shutil, torch

@@ -7,7 +7,7 @@ __all__ = ['RowPlan', 'plan_rows', 'TokenLedger', 'PackedRows', 'pack_sequences'
 
 # %% ../nbs/02_packing.ipynb #mv020000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/02_packing.ipynb #e74dd05b
 from collections import defaultdict

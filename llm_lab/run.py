@@ -185,7 +185,7 @@ def read_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Read the input, or the embedded corpus, into rows of `text` and `source`."
-    from llm_lab.data_cleaning import read_documents
+    from llm_lab.reading import read_documents
     s = run.settings
     ds = embedded(run) if s.input is None else read_documents(s.input, progress=run.progress, text_field=s.text_field)
     return dict(title='Read', out=dict(documents=len(ds), bytes=save_table(run, 'raw', ds)))
@@ -241,7 +241,7 @@ def tokenizer_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Train a byte-level BPE on the training documents."
-    from llm_lab.packing import train_bpe
+    from llm_lab.tokenizer import train_bpe
     train,_ = splits(run)
     tok = train_bpe(share(train, 20_000_000)['text'], run.settings.vocab_size)
     with atomic_folder(run.path/'data'/'tokenizer', kind='tokenizer') as folder: tok.save(folder)
@@ -262,7 +262,7 @@ def tokenizer_of(
     run:Run,  # the run to work on
 ):            # Tokenizer
     "The tokenizer that `tokenizer_step` left."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     return Tokenizer.load(run.path/'data'/'tokenizer')
 
 def pack_documents(
@@ -275,7 +275,7 @@ def pack_documents(
     force:bool=False, # the folder may hold other files; they stay
 ):                  # GPTDataLoader
     "Lay documents in rows of `block_size`, on disk."
-    from llm_lab.packing import GPTDataLoader
+    from llm_lab.batches import GPTDataLoader
     loader = GPTDataLoader(config, tokenizer, seed=seed)
     loader.prepare_data(train, val, folder=folder, force=force)
     return loader
@@ -306,7 +306,7 @@ def train_model(
     "Train from the newest checkpoint, or from the start."
     import torch
     from llm_lab.gpt_model import GPT
-    from llm_lab.packing import GPTDataLoader
+    from llm_lab.batches import GPTDataLoader
     torch.manual_seed(seed)
     model,state = manager.load() if manager.latest() else (GPT(config, tokenizer), None)
     if model.train_state and model.train_state['step'] >= max_iters: return model
@@ -340,7 +340,7 @@ def finetune_step(
 ) -> dict:    # its record
     "LoRA fine-tune the model on docstring → summary pairs and merge the adapter."
     from llm_lab.data_cleaning import clean_dataset, split_documents, summary_pairs
-    from llm_lab.lora import finetune
+    from llm_lab.sft import finetune
     s = run.settings
     if s.input is None: train,val = splits(run)
     else: train,val = split_documents(clean_dataset(embedded(run), progress=run.progress)[0], val_fraction=0.1, seed=s.seed)
