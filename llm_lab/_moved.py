@@ -12,7 +12,7 @@ def _homes() -> dict:
         for node in ast.parse(path.read_text(encoding='utf-8')).body:
             is_def = isinstance(node, (ast.FunctionDef, ast.ClassDef))
             names = [node.name] if is_def else [t.id for t in getattr(node, 'targets', ()) if isinstance(t, ast.Name)]
-            for name in names: found.setdefault(name, path.stem)
+            for name in names: found.setdefault(name, path.stem) if path.stem != 'cli' else None
     return found
 
 def finder(module):
