@@ -31,24 +31,35 @@ def module_of(page):
     return page.stem.partition('_')[2]
 
 def definitions(code):
-    "Names of the functions and classes a cell defines."
+    "Names of the functions and classes a cell defines, and second names it gives."
     try: tree = ast.parse(code)
     except SyntaxError: return []
-    return [o.name for o in tree.body if isinstance(o, (ast.FunctionDef, ast.ClassDef)) and not o.name.startswith('_')]
+    names = [o.name for o in tree.body if isinstance(o, (ast.FunctionDef, ast.ClassDef))]
+    return names + [o.targets[0].id for o in tree.body if isinstance(o, ast.Assign) and isinstance(o.targets[0], ast.Name) and isinstance(o.value, ast.Name)]
+
+def anchors(names, taken):
+    "Places to link to: each name once, also in small letters, as nbdev's links spell it."
+    new = dict.fromkeys(n for name in names for n in (name, name.lower()) if n not in taken)
+    taken.update(new)
+    return ''.join(f'[]{{#{n}}}' for n in new)
 
 def is_plumbing(code):
     "Cells that say something to nbdev only."
     return code.startswith('#| default_exp') or '__getattr__ = finder(__name__)' in code
 
 def only_imports(code):
-    lines = [l for l in code.splitlines() if l.strip() and not l.startswith(('#', ' ', ')'))]
-    return bool(lines) and all(re.match(r'(from|import)\b', l) for l in lines)
+    said = [l for l in code.splitlines() if l.strip() and not l.startswith(('#', ' ', ')'))]
+    return bool(said) and all(re.match(r'(from|import)\b', l) for l in said)
 
 def fold(code, summary):
     return f'#| code-fold: true\n#| code-summary: "{summary}"\n{code}'
 
+def lines(text):
+    "A cell's source as Quarto wants it: one string a line."
+    return text.splitlines(keepends=True)
+
 def markdown(text):
-    return dict(cell_type='markdown', metadata={}, source=text)
+    return dict(cell_type='markdown', metadata={}, source=lines(text))
 
 def numbered(name, chapter, text):
     "The title of a page: its number and what it is about."
@@ -58,7 +69,7 @@ def numbered(name, chapter, text):
 def finish_page(path, chapter, text):
     "One processed notebook: its title in words, links to its module, an anchor at each definition."
     book = json.loads(path.read_text(encoding='utf-8'))
-    cells = []
+    cells, taken = [], set()
     for cell in book['cells']:
         code = ''.join(cell.get('source', ''))
         if cell['cell_type'] == 'raw' and 'title:' in code and path.stem != 'index':
@@ -66,13 +77,13 @@ def finish_page(path, chapter, text):
             name = module_of(path)
             links = [f'[Open in Colab]({colab}{path.name})', f'<a href="notebooks/{path.name}" download>this page as a notebook</a>']
             if (root/'llm_lab'/f'{name}.py').exists(): links[:0] = [f'module `llm_lab.{name}`', f'[reference](reference/{name}.qmd)']
-            cells += [{**cell, 'source': code}, markdown('::: {.page-links}\n' + ' · '.join(links) + '\n:::')]
+            cells += [{**cell, 'source': lines(code)}, markdown('[' + ' · '.join(links) + ']{.page-links}')]
             continue
         if cell['cell_type'] == 'code':
             if not code.strip() or is_plumbing(code): continue
-            if names := definitions(code): cells.append(markdown(''.join(f'[]{{#{n}}}' for n in names)))
+            if spots := anchors(definitions(code), taken): cells.append(markdown(spots))
             if only_imports(code) and 'code-fold' not in code: code = fold(code, 'Imports')
-        cells.append({**cell, 'source': code.replace(home, '')})
+        cells.append({**cell, 'source': lines(code.replace(home, ''))})
     book['cells'] = cells
     path.write_text(json.dumps(book), encoding='utf-8')
 
@@ -84,10 +95,10 @@ def head_of(value):
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     if is_class: first = next((o for o in body if isinstance(o, ast.FunctionDef)), None)
     else: first = node.body[0]
-    lines = code.splitlines()
-    end = (min([first.lineno, *(d.lineno for d in getattr(first, 'decorator_list', []))]) - 1) if first else len(lines)
+    all_lines = code.splitlines()
+    end = (min([first.lineno, *(d.lineno for d in getattr(first, 'decorator_list', []))]) - 1) if first else len(all_lines)
     if first and not is_class and first.lineno == node.lineno: end = node.lineno   # one line
-    kept = lines[node.lineno-1:end]
+    kept = all_lines[node.lineno-1:end]
     if is_class: kept = [l for l in kept if not re.match(r'\s*"(?!"").*"\s*$', l)]
     return '\n'.join(kept).rstrip()
 
@@ -143,13 +154,13 @@ def guides():
 
 def plain_list():
     "llms.txt: what there is, for programs that read."
-    lines = ['# llm_lab', '', '> Learn and do language-model work end to end, in notebooks', '', '## Lessons', '']
-    for href, (chapter, text) in chapters().items():
-        if href.endswith('.ipynb') and href != 'index.ipynb': lines.append(f'- [{numbered(href, chapter, text)}]({home}{module_of(Path(href))}.html)')
-    lines += ['', '## Reference and guides', '', f'- [Reference]({home}reference/index.html)']
+    text = ['# llm_lab', '', '> Learn and do language-model work end to end, in notebooks', '', '## Lessons', '']
+    for href, (chapter, title) in chapters().items():
+        if href.endswith('.ipynb') and href != 'index.ipynb': text.append(f'- [{numbered(href, chapter, title)}]({home}{module_of(Path(href))}.html)')
+    text += ['', '## Reference and guides', '', f'- [Reference]({home}reference/index.html)']
     for page in sorted((root/'docs').glob('*.md')):
-        lines.append(f'- [{page.stem}]({home}docs/{page.stem}.html): {title_of(page)}')
-    (proc/'llms.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        text.append(f'- [{page.stem}]({home}docs/{page.stem}.html): {title_of(page)}')
+    (proc/'llms.txt').write_text('\n'.join(text) + '\n', encoding='utf-8')
 
 def title_of(page):
     return re.search(r'(?m)^title: *"?(.*?)"?$', page.read_text(encoding='utf-8'))[1]
