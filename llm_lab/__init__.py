@@ -12,7 +12,7 @@ _names = {
         Ledger split_documents summary_pairs''',
     'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
         cut_documents''',
-    'quality': '''unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
+    'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
     'duplicates': 'near_deduplication duplicate_clusters decontamination',
     'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
