@@ -30,7 +30,7 @@ def sentences(text, low=40, high=200):
 
 def bench_rouge(args):
     from rouge_score.rouge_scorer import RougeScorer
-    from llm_lab.eval import ROUGE_TYPES, compute_rouge_scores, rouge_per_example
+    from llm_lab.text_metrics import ROUGE_TYPES, compute_rouge_scores, rouge_per_example
     sets = {}
     path = Path(args.data or '.')/'tasks/cnn_dailymail/validation-300.jsonl'
     if args.data and path.exists():

@@ -16,7 +16,8 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-from llm_lab.lora import add_lora, collate_pairs, lora_layers, sft_trainer
+from llm_lab.lora import add_lora, lora_layers
+from llm_lab.sft import collate_pairs, sft_trainer
 
 torch.set_num_threads(args.threads)
 print(f'{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads; torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, trl {trl.__version__}')

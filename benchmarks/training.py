@@ -158,7 +158,8 @@ def loop(args):
     sys.path[:0] = [str(HERE.parent.parent), str(args.peer)]
     import torch
     from model import GPT as PeerGPT, GPTConfig as PeerConfig
-    from llm_lab.gpt_model import GPT, GPTConfig, train_step
+    from llm_lab.gpt_model import GPT, GPTConfig
+    from llm_lab.training import train_step
     has_bf16 = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, '_is_avx512_bf16_supported') else False
     out = {}
     for name in args.shapes:
@@ -200,7 +201,8 @@ def gpu(args, B=16, T=1024, steps=20):
     if not torch.cuda.is_available(): return dict(gpu='no GPU was at hand: GPT-2 124M on a GPU was not measured')
     sys.path[:0] = [str(HERE.parent.parent), str(args.peer)]
     from model import GPT as PeerGPT, GPTConfig as PeerConfig
-    from llm_lab.gpt_model import GPT, GPTConfig, train_step
+    from llm_lab.gpt_model import GPT, GPTConfig
+    from llm_lab.training import train_step
     torch.set_float32_matmul_precision('high')
     shape = dict(block_size=T, vocab_size=50304, n_layer=12, n_head=12, n_embd=768, bias=False)
     ids = torch.randint(50304, (B, T + 1), device='cuda'); x,y = ids[:, :-1].contiguous(),ids[:, 1:].contiguous()

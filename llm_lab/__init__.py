@@ -20,7 +20,7 @@ _names = {
     'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
     'generation': 'Generator',
-    'checkpoint': 'CheckpointManager load_model get_model_info',
+    'checkpoint': 'CheckpointManager open_model load_model get_model_info',
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged',
     'sft': 'SmoLoRA LoRATrainer preflight',

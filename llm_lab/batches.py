@@ -168,7 +168,8 @@ def _hold_out(texts, val_fraction, seed):
 
 def _split_texts(texts, val_fraction, seed):
     "{'train': texts, 'val': texts}: whole documents, or one string cut by position."
-    if not 0 < val_fraction < 1: raise ValueError(f'val_fraction={val_fraction} must lie between 0 and 1')
+    if not 0 < val_fraction < 1:
+        raise ValueError(f'val_fraction={val_fraction} must lie between 0 and 1')
     if isinstance(texts, str): n = int(len(texts)*(1-val_fraction))
     train,val = (texts[:n], texts[n:]) if isinstance(texts, str) else _hold_out(texts, val_fraction, seed)
     return {'train': train, 'val': val}
@@ -202,11 +203,13 @@ class GPTDataLoader:
         "Refuse settings that cannot be meant."
         for name in 'block_size', 'batch_size':
             value = getattr(self, name)
-            if not value or value < 1: raise ValueError(f'config needs a positive {name}, this one has {value}')
+            if not value or value < 1:
+                raise ValueError(f'config needs a positive {name}, this one has {value}')
         if self.seed < 0: raise ValueError(f'seed {self.seed}: a seed is 0 or more')
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f'rank {self.rank} of {self.world_size}: ranks go from 0 to {self.world_size-1}')
-        if self.pack not in ('best_fit', 'concat'): raise ValueError(f"pack={self.pack!r}: choose 'best_fit' or 'concat'")
+        if self.pack not in ('best_fit', 'concat'):
+            raise ValueError(f"pack={self.pack!r}: choose 'best_fit' or 'concat'")
         limit = getattr(self.config, 'vocab_size', None)
         if limit and limit < self.tokenizer.vocab_size:
             raise ValueError(f'the tokenizer has {self.tokenizer.vocab_size} tokens but config.vocab_size is {limit}: raise it')
@@ -282,7 +285,8 @@ def _own_files(folder):
 def _check_place(folder, force):
     "Refuse a folder that holds what is not ours; `force` lets it stay, but never overwrites it."
     check_output(folder, 'tokens', force=True)                     # links and devices
-    if not folder.exists() or (folder/'.lock').exists(): return    # a writer is, or was, at work: it is checked again under the lock
+    if not folder.exists() or (folder/'.lock').exists():
+        return    # a writer is, or was, at work: it is checked again under the lock
     _check_names(folder, set(), force)
 
 def _check_names(folder, new, force):
@@ -295,7 +299,8 @@ def _check_names(folder, new, force):
     if other and not force:
         raise OutputError(f'{folder} holds {", ".join(other[:3])}, which this did not write: choose a new or empty folder')
     clash = sorted(new & set(other))
-    if clash: raise OutputError(f'{folder/clash[0]} was not written by us and would be overwritten: move it, or choose another output')
+    if clash:
+        raise OutputError(f'{folder/clash[0]} was not written by us and would be overwritten: move it, or choose another output')
 
 # %% ../nbs/02c_batches.ipynb #9c7a0845
 def _describe(folder, docs, dtype, tokenizer):
@@ -382,7 +387,8 @@ def _read_meta(folder, tokenizer):
     meta = read_json(path)
     if not isinstance(meta, dict) or not {'format', 'splits', 'dtype', 'tokenizer_sha256'} <= meta.keys():
         raise ValueError(f'{path} is not one of ours: run prepare_data again')
-    if meta['format'] != _format: raise ValueError(f'{path}: format {meta["format"]!r}, expected {_format!r}')
+    if meta['format'] != _format:
+        raise ValueError(f'{path}: format {meta["format"]!r}, expected {_format!r}')
     if not _same_tokenizer(meta['tokenizer_sha256'], tokenizer):
         made = f'{meta.get("token_kind")!r}, {meta.get("vocab_size")} tokens'
         raise ValueError(f'{folder} was made with another tokenizer ({made}), not with {tokenizer}')
@@ -390,14 +396,16 @@ def _read_meta(folder, tokenizer):
 
 def _read_raw(path, tokenizer, width):
     "A stream of uint16 ids without a header; documents end at EOS, where there is one."
-    if os.path.getsize(path) % 2: raise ValueError(f'{path} has {os.path.getsize(path)} bytes, no whole number of uint16 ids')
+    if os.path.getsize(path) % 2:
+        raise ValueError(f'{path} has {os.path.getsize(path)} bytes, no whole number of uint16 ids')
     tokens = _map(path, '<u2')
     _check_ids(path, tokens, tokenizer.vocab_size)
     ends = np.zeros(0, np.int64)
     if tokenizer.eos_id is not None:
         parts = [np.flatnonzero(tokens[i:i+2**24] == tokenizer.eos_id)+i+1 for i in range(0, len(tokens), 2**24)]
         ends = np.concatenate([ends, *parts])
-    if not len(ends): ends = np.arange(width*4096, len(tokens), width*4096)  # one stream: parted where rows end anyway
+    if not len(ends):
+        ends = np.arange(width*4096, len(tokens), width*4096)  # one stream: parted where rows end anyway
     return _Shard(tokens, np.unique(np.concatenate([[0], ends, [len(tokens)]])))
 
 @patch
@@ -408,8 +416,10 @@ def _read(self:GPTDataLoader, folder):
         size = self.tokenizer.vocab_size
         return self._take({k: _open_shard(folder/f'{k}.bin', m, meta['dtype'], size) for k,m in meta['splits'].items()})
     raw = {k: folder/f'{k}.bin' for k in ('train', 'val') if (folder/f'{k}.bin').is_file()}
-    if not raw: raise FileNotFoundError(f'no tokens in {folder}: expected meta.json with train.bin, or a raw train.bin')
-    if list(folder.glob('*.bin.offsets')): raise ValueError(f'{folder} has no meta.json: writing it was interrupted; run prepare_data again')
+    if not raw:
+        raise FileNotFoundError(f'no tokens in {folder}: expected meta.json with train.bin, or a raw train.bin')
+    if list(folder.glob('*.bin.offsets')):
+        raise ValueError(f'{folder} has no meta.json: writing it was interrupted; run prepare_data again')
     return self._take({k: _read_raw(p, self.tokenizer, self.block_size+1) for k,p in raw.items()})
 
 @patch(cls_method=True)
@@ -428,7 +438,8 @@ def n_rows(self:GPTDataLoader,
     split:str,           # 'train' | 'val'
 ) -> int:                # rows of block_size+1 slots
     "How many rows a split has."
-    if split not in self._plans: raise ValueError(f'no split {split!r}, there are {list(self._plans)}: call prepare_data first')
+    if split not in self._plans:
+        raise ValueError(f'no split {split!r}, there are {list(self._plans)}: call prepare_data first')
     return len(self._plans[split].row_start)-1
 
 @patch
@@ -507,7 +518,9 @@ def load_state_dict(self:GPTDataLoader,
     if missing: raise ValueError(f'this is no state of a data loader: it lacks {sorted(missing)}')
     mine = _what_matters(self.state_dict())
     saved = _what_matters(state)
-    if saved['data'] in (None, {k: s.sampled for k,s in self._shards.items()}): saved['data'] = mine['data']  # as earlier versions saved it
+    if saved['data'] in (None, {k: s.sampled for k,s in self._shards.items()}):
+        saved['data'] = mine['data']  # as earlier versions saved it
     differ = [f'{k} ({saved[k]} saved, {mine[k]} here)' for k in mine if saved[k] != mine[k]]
-    if differ: raise ValueError(f"this loader does not continue the saved one: it differs in {', '.join(differ)}")
+    if differ:
+        raise ValueError(f"this loader does not continue the saved one: it differs in {', '.join(differ)}")
     self.steps = dict(state['steps'])

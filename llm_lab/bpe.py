@@ -18,14 +18,16 @@ from fastcore.basics import patch
 def _column(dataset):
     "Its texts; the columns of a streamed dataset are not known before its rows."
     for batch in dataset.with_format(None).iter(1000):
-        if 'text' not in batch: raise ValueError(f"the dataset has the columns {list(batch)}, and none is called 'text'")
+        if 'text' not in batch:
+            raise ValueError(f"the dataset has the columns {list(batch)}, and none is called 'text'")
         yield from batch['text']
 
 def iter_texts(
     texts:Iterable[str],  # one str, several, or a dataset with a column `text`
 ):                        # yields each text
     "Each of `texts` in turn; anything that is no string is an error that says which one it is."
-    if isinstance(texts, dict): raise TypeError(f'these are the splits {list(texts)}: choose one of them')
+    if isinstance(texts, dict):
+        raise TypeError(f'these are the splits {list(texts)}: choose one of them')
     if isinstance(texts, str): texts = [texts]
     elif hasattr(texts, 'column_names'): texts = _column(texts)
     for i,t in enumerate(texts):
@@ -36,7 +38,8 @@ def iter_texts(
 def _utf8(text):
     "The bytes of `text`; half a surrogate pair is an error that names its place."
     try: return text.encode()
-    except AttributeError: raise TypeError(f'text is {type(text).__name__}, expected str') from None
+    except AttributeError:
+        raise TypeError(f'text is {type(text).__name__}, expected str') from None
     except UnicodeEncodeError as e:
         raise ValueError(f'character {text[e.start]!r} at position {e.start} is half of a surrogate pair, which no text file can hold: '
                          "repair the text first, e.g. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')") from None
@@ -96,7 +99,8 @@ class CharCodec:
         chars:list[str],      # the vocabulary: character i has id i
         unknown:str='error',  # 'error' | 'skip' | 'byte': 256 more tokens, which spell unknown characters in bytes
     ):
-        if unknown not in ('error', 'skip', 'byte'): raise ValueError(f"unknown={unknown!r}: choose 'error', 'skip' or 'byte'")
+        if unknown not in ('error', 'skip', 'byte'):
+            raise ValueError(f"unknown={unknown!r}: choose 'error', 'skip' or 'byte'")
         self.chars = list(chars)
         self.unknown = unknown
         self.n_tokens = len(self.chars) + 256*(unknown == 'byte')
@@ -204,7 +208,8 @@ _flip = bytes(255-b for b in range(256))
 
 def _tie_key(token, i, ties):
     "Sorts before others where the pair should win a tie."
-    if ties == 'greater': return token.translate(_flip).decode('latin-1') + '\u0100'  # the sign at the end puts a longer token before its own beginning
+    if ties == 'greater':
+        return token.translate(_flip).decode('latin-1') + '\u0100'  # the sign at the end puts a longer token before its own beginning
     return _byte_order.index(i) if i < 256 else i
 
 class _Pairs:
@@ -235,7 +240,8 @@ class _Pairs:
         "The most frequent pair; None where none is left."
         while self.heap:
             n,_,_,pair = heapq.heappop(self.heap)
-            if n != 0 and self.n[pair] == -n: return pair   # else the count has changed since this entry was made
+            if n != 0 and self.n[pair] == -n:
+                return pair   # else the count has changed since this entry was made
 
     def join(self, pair):
         "Make a token of a pair, in every word."
@@ -259,7 +265,8 @@ def learn_merges(
     ties:str='first',       # equally frequent pairs: 'first' made as in `tokenizers` | 'greater' bytes
 ) -> list[tuple[bytes,bytes]]:  # merges, in order
     "Byte pair encoding: join the most frequent pair, again and again."
-    if ties not in ('first', 'greater'): raise ValueError(f"ties={ties!r}: choose 'first' or 'greater'")
+    if ties not in ('first', 'greater'):
+        raise ValueError(f"ties={ties!r}: choose 'first' or 'greater'")
     pairs = _Pairs(words, ties)
     merges = []
     while len(merges) < n_merges:
@@ -297,7 +304,8 @@ def ranks_to_merges(
         parts = [token[i:i+1] for i in range(len(token))]
         while len(parts) > 2:
             r,i = min((ranks.get(a+b, rank), i) for i,(a,b) in enumerate(zip(parts, parts[1:])))
-            if r >= rank: raise ValueError(f'token {token!r} cannot be made of tokens of lower rank: this is no BPE vocabulary')
+            if r >= rank:
+                raise ValueError(f'token {token!r} cannot be made of tokens of lower rank: this is no BPE vocabulary')
             parts[i:i+2] = [parts[i]+parts[i+1]]
         if len(parts) == 2: merges.append(tuple(parts))
     return merges

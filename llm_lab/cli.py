@@ -230,7 +230,8 @@ def clean(
     text_field:str='text',           # column or dotted field of .jsonl, .csv and .parquet rows that holds the text
 ):
     "Clean documents; every dropped row is in the ledger with its reason."
-    from llm_lab.data_cleaning import clean_dataset, read_documents
+    from llm_lab.data_cleaning import clean_dataset
+    from llm_lab.reading import read_documents
     if Path(output).exists() and Path(input).exists() and os.path.samefile(input, output): raise ValueError(f'{output} is what is read: choose another --output')
     if Path(output).suffix != '.parquet': raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
     with quiet():
@@ -253,8 +254,9 @@ def pack(
 ):
     "Tokenize documents and lay them in rows on disk."
     from types import SimpleNamespace
-    from llm_lab.data_cleaning import read_documents, split_documents
-    from llm_lab.packing import Tokenizer, train_bpe
+    from llm_lab.data_cleaning import split_documents
+    from llm_lab.reading import read_documents
+    from llm_lab.tokenizer import Tokenizer, train_bpe
     from llm_lab.files import atomic_folder
     from llm_lab.run import pack_documents
     with quiet(): train,val = split_documents(read_documents(input, text_field=text_field, progress=None), val_fraction=0.1, seed=seed)
@@ -279,7 +281,7 @@ def train(
     "Train a GPT on packed rows; Ctrl-C saves, the same command goes on."
     from llm_lab.checkpoint import CheckpointManager
     from llm_lab.gpt_model import GPTConfig
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     from llm_lab.run import train_model
     tok = Tokenizer.load(Path(data)/'tokenizer')
     config = GPTConfig(arch=arch, vocab_size=tok.vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size)
@@ -325,7 +327,7 @@ def convert(
     tokenizer:Optional[str]=None,  # its tokenizer file, where the source has none
 ):
     "Turn a legacy checkpoint into a folder that opens everywhere."
-    from llm_lab.checkpoint import convert_legacy_checkpoint
+    from llm_lab.museum import convert_legacy_checkpoint
     print(convert_legacy_checkpoint(source, output, tokenizer=tokenizer))
 
 def eval_(
@@ -337,7 +339,7 @@ def eval_(
 ):
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
     from llm_lab.checkpoint import load_model
-    from llm_lab.data_cleaning import read_documents
+    from llm_lab.reading import read_documents
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
     gpt = load_model(model)
     with quiet(): texts = list(read_documents(input, text_field=text_field, progress=None)['text'])
@@ -355,7 +357,7 @@ def compare(
 ):
     "The same prompt to several models, side by side."
     from llm_lab.checkpoint import load_model
-    from llm_lab.eval import compare_models
+    from llm_lab.compare import compare_models
     with quiet(): print(compare_models({m: load_model(m) for m in models}, [prompt], max_new_tokens=max_new_tokens, seed=seed))
 
 # %% ../nbs/08_cli.ipynb #2170856b
@@ -394,7 +396,7 @@ def finetune(
 ):
     "LoRA fine-tune a model on prompt → completion pairs; a tenth of them is held out to measure it."
     from datasets import load_dataset
-    from llm_lab.lora import finetune as lora_finetune
+    from llm_lab.sft import finetune as lora_finetune
     kind = {'.jsonl': 'json', '.json': 'json', '.csv': 'csv', '.parquet': 'parquet'}.get(Path(data).suffix)
     if kind is None or not Path(data).exists(): raise ValueError(f'{data}: expected an existing .jsonl, .csv or .parquet file')
     with quiet():

@@ -11,10 +11,10 @@ __all__ = ['DOC_PACKAGES', 'LEDGER_COLUMNS', 'python_docs', 'Verdict', 'Limit', 
 
 # %% ../nbs/01_data_cleaning.ipynb #0289d34d
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/01_data_cleaning.ipynb #cf33e139
-import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata
+import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata, warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fastcore.basics import patch
@@ -532,18 +532,64 @@ def default_rules(
     return [unicode_repair(), *shape, *copies, language_filter(lang, min_score=0.1)]
 
 # %% ../nbs/01_data_cleaning.ipynb #d194e999
+def _unit(source:str) -> str:
+    "What a document is a part of: its file, or the module whose docstring it is."
+    place = str(source).partition('#')[0]
+    return '.'.join(place.split('.')[:2])
+
+def _units(ds) -> list[str]:
+    "For each row the name of what it is a part of; where there are only a few such wholes, of the row itself."
+    sources = column(ds, 'source') if 'source' in ds.column_names else []
+    units = [_unit(s) for s in sources]
+    if len(set(units)) >= 20: return units
+    return [_digest(t).hex() for batch in text_batches(ds) for t in batch]
+
+def _joined(units:list[str], pairs:list) -> list[str]:
+    "The same names, with those of near copies made one."
+    top = {u: u for u in units}
+    def find(u):
+        while top[u] != u: u = top[u]
+        return u
+    for i,j,_ in pairs:
+        a,b = sorted((find(units[i]), find(units[j])))
+        top[b] = a
+    return [find(u) for u in units]
+
+def _held_out(groups:list[str], val_fraction:float, seed:int) -> set:
+    "Whole groups, in the order of a hash, until about so many rows are held out."
+    sizes = Counter(groups)
+    room = val_fraction*len(groups)
+    if len(sizes) < 2 or room == 0: return set()
+    order = sorted(sizes, key=lambda g: _digest(f'{seed}\0{g}'))
+    chosen,n = set(),0
+    for g in order:
+        if n + sizes[g] <= room + 0.5:
+            chosen.add(g)
+            n += sizes[g]
+    return chosen or {min(order, key=lambda g: sizes[g])}
+
 def split_documents(
-    ds:'Dataset',            # `datasets.Dataset` with text and perhaps source
+    ds:'Dataset',            # `datasets.Dataset` with text and perhaps source; or a list of texts
     val_fraction:float=0.1,  # share of documents to hold out, roughly
     seed:int=0,              # another seed, another split
-):                           # (train, val)
-    "Hold out whole documents; on which side each one falls depends on itself alone."
-    check_text_column(ds)
+    near_copies:bool=True,   # keep documents that share half of their shingles on one side
+):                           # (train, val), of the kind that was given
+    "Hold out whole documents: those of one file or module, and near copies of each other, fall on one side."
     if not 0 <= val_fraction < 1: raise ValueError(f'val_fraction is {val_fraction}, expected a share from 0 up to, but without, 1')
-    sources = column(ds, 'source') if 'source' in ds.column_names else ['']*len(ds)
-    def draw(text, source): return int.from_bytes(_digest(f'{seed}\0{source}\0{text}')[:8], 'big')/2**64
-    val = [draw(t, s) < val_fraction for t,s in zip((t for batch in text_batches(ds) for t in batch), sources)]
-    return tuple(ds.select([i for i,v in enumerate(val) if v == side]) for side in (False, True))
+    if isinstance(ds, (list, tuple)):
+        from datasets import Dataset
+        return tuple(part['text'][:] for part in split_documents(Dataset.from_dict({'text': list(ds)}), val_fraction, seed, near_copies))
+    check_text_column(ds)
+    units = _units(ds)
+    groups = units
+    if near_copies and val_fraction:
+        from llm_lab.duplicates import near_duplicates
+        groups = _joined(units, near_duplicates(ds, threshold=0.5))
+    if max(Counter(groups).values(), default=0) > (1 - val_fraction)*len(groups) and len(set(units)) > 1:
+        warnings.warn('most documents are near copies of each other: held-out ones have near copies in training')
+        groups = units
+    held = _held_out(groups, val_fraction, seed)
+    return tuple(ds.select([i for i,g in enumerate(groups) if (g in held) == side]) for side in (False, True))
 
 # %% ../nbs/01_data_cleaning.ipynb #0b4a5fe3
 def summary_pairs(

@@ -179,19 +179,28 @@ def _aside(path:Path) -> Path:
     "Where a folder waits while its successor takes its place."
     return path.with_name(f'.{path.name}.old')
 
+def _remove_listed(folder:Path):
+    "Remove a folder of ours: what its list names, then the list, so that after a crash on the way it can still be told as ours."
+    for name in ['.lock', *read_manifest(folder)['files']]: (folder/name).unlink(missing_ok=True)
+    (folder/'manifest.json').unlink()
+    folder.rmdir()
+
 def settle(
     path:'str|Path',  # a folder that `atomic_folder` writes
 ) -> None:
     "After a crash between two renames: the folder that was set aside is the one that counts."
     path = Path(path)
     old = _aside(path)
-    if not old.is_dir() or old.is_symlink() or foreign_files(old): return
-    if path.exists(): shutil.rmtree(old)
+    if not old.is_dir() or old.is_symlink(): return
+    if not any(old.iterdir()): return old.rmdir()                # all but removed
+    if not is_ours(old) or foreign_files(old): return
+    if path.exists(): _remove_listed(old)
     else: os.rename(old, path)
 
 def _swap_in(new:Path, path:Path):
     "Put a complete new folder in the place of the old one; files of others move along."
-    others = foreign_files(path) if path.exists() else []
+    listed = _own_hidden | set((read_manifest(path) or {'files': {}})['files'])
+    others = [p.name for p in path.iterdir() if p.name not in listed] if path.exists() else []
     if clash := [n for n in others if (new/n).exists()]:
         raise OutputError(f'{path/clash[0]} was not written by us and would be overwritten: move it, or choose another output')
     old = _aside(path)
@@ -199,7 +208,9 @@ def _swap_in(new:Path, path:Path):
     os.rename(new, path)
     for n in others: os.rename(old/n, path/n)
     flush_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if not old.exists(): return
+    try: settle(path)
+    except OSError: pass                                         # the next writer tries again
 
 @contextmanager
 def _new_folder(path:'str|Path', kind:str, force:bool):

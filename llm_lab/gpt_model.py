@@ -9,7 +9,7 @@ __all__ = ['ACTIVATIONS', 'FAMILIES', 'ARCHS', 'PRESETS', 'causal_mask', 'mask_b
 
 # %% ../nbs/03_gpt_model.ipynb #mv030000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/03_gpt_model.ipynb #22e76e02
 import math

@@ -422,7 +422,8 @@ class _Bounded:
         self.size = size
     def write(self, data):
         if self.file.tell() + len(data) <= self.size: return self.file.write(data)
-        raise ModelFilesError(f'{Path(self.file.name).stem} is longer than the {self.size:,} bytes that the Hub promised: stopped there, and thrown away')
+        name = Path(self.file.name).name.rsplit('.', 2)[0]            # without the hash and .part
+        raise ModelFilesError(f'{name} is longer than the {self.size:,} bytes that the Hub promised, and was stopped there: ask another Hub')
     def __getattr__(self, name): return getattr(self.file, name)
 
 def _download(url, part:Path, size:int, headers:dict, bar:ByteBar):
@@ -587,8 +588,12 @@ def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint
 # %% ../nbs/00c_hub.ipynb #f56ee7cd
 def _revision_problem(folder, has:dict, revision) -> str:
     "Whether the manifest names another revision than the one asked for; a folder without one is taken at its word."
+    if not revision: return ''
     held = has.get('revision')
-    if not revision or not held or held.startswith(revision) or revision == has.get('asked'): return ''
+    if not isinstance(held, str):
+        log.warning('%s does not say which revision it holds; taken as %s', folder, revision)
+        return ''
+    if held.startswith(revision) or revision == has.get('asked'): return ''
     return f'{folder} holds revision {held[:12]}, not {revision}'
 
 def folder_state(
@@ -631,12 +636,14 @@ def fetch_model(
     "Have a model in a folder, whole, and fetch what it lacks; one process at a time."
     folder = Path(folder)
     with _filling(folder, name):
-        held = read_manifest(folder) or {'kind': 'model'}
-        if held['kind'] != 'model': raise ModelFilesError(f"{folder} holds a folder of kind {held['kind']!r}: choose another folder for {name}")
+        kind = (read_manifest(folder) or {'kind': 'model'})['kind']
+        if kind != 'model': raise ModelFilesError(f'{folder} holds a folder of kind {kind!r}: choose another folder for {name}')
         wrong,report = folder_state(folder, revision, name)
         has = (report and report.manifest) or {}
         is_whole = not wrong and (has_tokenizer(folder) or not tokenizer) and (not full or check_folder(folder, full=True).ok)
-        if not is_whole: return _fetch(name, folder, revision or has.get('revision'), tokenizer=tokenizer, **net)
+        held = has.get('revision')
+        wanted = revision or (held if isinstance(held, str) else None)
+        if not is_whole: return _fetch(name, folder, wanted, tokenizer=tokenizer, **net)
         _note_times(folder, has)
         return 0
 

@@ -8,7 +8,7 @@ __all__ = ['log', 'verify_model', 'Source', 'find_model', 'ModelLoader', 'load_m
 
 # %% ../nbs/00_loader.ipynb #mv000000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/00_loader.ipynb #b53e1682
 import json, logging, os, re, threading
@@ -65,7 +65,8 @@ def _look_in_folders(places:list, repo, revision) -> tuple[Source|None, list, st
         if not wrong: return Source(place, 'folder', f'complete, {len(report)} files checked', report), why, repo, ''
         why.append(wrong)
         if place.is_dir(): other = other or describe_other(sorted(os.listdir(place)))
-        repo = repo or ((report and report.manifest) or {}).get('repo')
+        noted = ((report and report.manifest) or {}).get('repo')
+        if repo is None and isinstance(noted, str): repo = noted
     return None, why, repo, other
 
 def find_model(
@@ -171,8 +172,9 @@ def _model_class(config):
 def _check_code(config:dict, name, trust:bool):
     "Python code that comes with a model needs a yes."
     from transformers import CONFIG_MAPPING
-    code = [str(c) for c in (config.get('auto_map') or {}).values()]
-    is_known = config.get('model_type') in CONFIG_MAPPING
+    places = config.get('auto_map') or {}
+    code = [str(c) for c in places.values()] if isinstance(places, dict) else [str(places)]
+    is_known = str(config.get('model_type')) in CONFIG_MAPPING
     if not code or is_known and not trust: return            # nothing to run, or transformers' own class does
     whose = ', '.join(sorted({c.rpartition('--')[0] or str(name) for c in code}))
     if not trust: raise ModelFilesError(f'{name} needs Python code of its own ({code[0]}, from {whose}), which could do anything on this machine: read it, then pass trust_remote_code=True if you trust it')
@@ -239,10 +241,24 @@ def _named(error:Exception, folder) -> ModelFilesError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else ''
     return ModelFilesError(f'{folder} cannot be loaded: {type(error).__name__}: {first[:300]}')
 
+_spreads = 'auto', 'balanced', 'balanced_low_0', 'sequential'     # accelerate decides
+
+def _make(folder:Path, headers:dict, config, trust, progress, kw) -> tuple:  # the model, what transformers noticed
+    "Our way where transformers' class is known, else theirs."
+    from transformers import AutoModelForCausalLM
+    cls = _model_class(config) if headers else None
+    if cls is not None:
+        try: return _fill_class(cls, folder, headers, config, progress, kw)
+        except (AttributeError, TypeError) as e:                 # another release of transformers may ask a tensor for something else
+            log.warning('transformers reads %s by itself, with more memory and without our bar (%s)', folder, e)
+    kw = dict(kw, local_files_only=True, trust_remote_code=trust, weights_only=True)
+    return AutoModelForCausalLM.from_pretrained(folder, config=config, **kw)
+
 def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, progress=None):
     "A model from a folder that was checked."
-    from transformers import AutoConfig, AutoModelForCausalLM
-    has_one_device = not isinstance(device_map, dict) and str(device_map).partition(':')[0] in ('None', 'cpu', 'cuda', 'mps')
+    from transformers import AutoConfig
+    is_spread = isinstance(device_map, (dict, int)) or str(device_map) in _spreads
+    has_one_device = not is_spread
     device = resolve_device(device_map) if has_one_device else device_map
     is_as_stored = dtype is None or str(dtype) == 'auto'
     dtype = (_stored_dtype(headers) or 'auto') if is_as_stored else resolve_dtype(dtype)
@@ -250,15 +266,10 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     if device != 'cpu': kw['device_map'] = device
     try: config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
     except Exception as e: raise _named(e, Path(folder)/'config.json') from e
-    cls = _model_class(config) if headers and has_one_device else None
-    with _making_a_model():
-        if cls is not None:
-            try: model,info = _fill_class(cls, folder, headers, config, progress, kw)
-            except (AttributeError, TypeError) as e:             # another release of transformers may ask a tensor for something else
-                log.warning('transformers reads %s by itself, with more memory and without our bar (%s)', folder, e)
-                cls = None
-        if cls is None:
-            model,info = AutoModelForCausalLM.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=trust, weights_only=True, **kw)
+    try:
+        with _making_a_model(): model,info = _make(folder, headers if has_one_device else {}, config, trust, progress, kw)
+    except ModelFilesError: raise
+    except Exception as e: raise _named(e, folder) from e
     _check_weights(info, folder, model)
     return model
 

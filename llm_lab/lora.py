@@ -8,7 +8,7 @@ __all__ = ['is_linear', 'LoRALinear', 'find_targets', 'add_lora', 'lora_layers',
 
 # %% ../nbs/05_lora.ipynb #dfb0c9d3
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/05_lora.ipynb #8ebe8cf5
 import json, math, os, re, shutil, torch
@@ -254,7 +254,9 @@ def read_adapter(
     start = config.get('init_lora_weights', True)
     if isinstance(start, str) and start not in ('gaussian', 'orthogonal'): odd['init_lora_weights'] = start
     if odd: raise ValueError(f'this adapter uses {odd}, which llm_lab does not apply: open it with peft.PeftModel')
-    return config, {k.removeprefix(_prefix):v for k,v in _read_tensors(folder/'adapter_model.safetensors').items()}
+    tensors = _read_tensors(folder/'adapter_model.safetensors')
+    plain = {k:k.removeprefix(_prefix).replace('.default.', '.') for k in tensors}   # `default`: PEFT's name for its only adapter
+    return config, {plain[k]:v for k,v in tensors.items()}
 
 # %% ../nbs/05_lora.ipynb #6f50e84c
 def _put_weight(model, name:str, value:Tensor):
@@ -265,6 +267,18 @@ def _put_weight(model, name:str, value:Tensor):
     if id(old) not in _shared_weights(model): return old.copy_(value)
     setattr(module, attr, nn.Parameter(value.to(old), requires_grad=False))
     model.config.tie_word_embeddings = False
+
+def _refuse_half(config:dict, names:list, layers:dict):
+    "An error if the settings name layers for which the file holds nothing."
+    if config.get('layers_to_transform') is not None or config.get('exclude_modules'): return
+    targets = config.get('target_modules')
+    if not isinstance(targets, list): return
+    kept = tuple(config.get('modules_to_save') or ())
+    wanted = [n for n in layers if any(n == t or n.endswith('.' + t) for t in targets)]
+    missing = [n for n in wanted if n not in names and not n.endswith(kept)]
+    if missing:
+        raise ValueError(f'the adapter holds {len(names)} of {len(names) + len(missing)} layers; nothing for {missing[0]}: '
+                         'the file is incomplete, or the base has more layers')
 
 def load_adapter(
     model:nn.Module,        # the base model; changed in place
@@ -283,6 +297,7 @@ def load_adapter(
         got = [tuple(tensors[n+e].shape) if n+e in tensors else None for e in ('.lora_A.weight', '.lora_B.weight')]
         if got != [(config['r'], n_in), (n_out, config['r'])]:
             raise ValueError(f'{n}: the adapter holds A {got[0]} and B {got[1]}; this layer of {n_in} inputs and {n_out} outputs needs A {(config["r"], n_in)} and B {(n_out, config["r"])}')
+    _refuse_half(config, names, layers)
     rest = {k:v for k,v in tensors.items() if k not in ends}   # whole layers saved along, such as a classifier
     for k,v in rest.items():
         if k not in own or own[k].shape != v.shape: raise ValueError(f'the adapter also holds {k} {tuple(v.shape)}, which this model lacks or has in another shape')

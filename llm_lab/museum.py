@@ -9,25 +9,70 @@ __all__ = ['fold_head_bias', 'from_mypt', 'from_nanogpt', 'read_llama2c', 'old_t
 # %% ../nbs/04a_museum.ipynb #museum04
 import json, math, re, struct, warnings
 from pathlib import Path
-from .files import load_pickle, load_pt, read_json, write_folder
+from .files import check_output, load_pickle, load_pt, read_json, write_folder
 
 # %% ../nbs/04a_museum.ipynb #f4cac3fe
 def fold_head_bias(
-    head:'torch.Tensor',    # (V, C) output matrix W
-    bias:'torch.Tensor',    # (V,) its bias b
-    gamma:'torch.Tensor',   # (C,) scale of the LayerNorm before it
-    beta:'torch.Tensor',    # (C,) shift of that LayerNorm
-) -> tuple:  # matrix, scale and shift that give the same logits without a bias
+    head:'torch.Tensor',   # (V, C) output matrix W
+    bias:'torch.Tensor',   # (V,) its bias b
+    gamma:'torch.Tensor',  # (C,) scale of the LayerNorm before it
+    beta:'torch.Tensor',   # (C,) shift of that LayerNorm
+) -> tuple:                # matrix, scale and shift that give the same logits without a bias
     "Move an output layer's bias into the direction that LayerNorm leaves empty."
     import torch
-    W,C = head.double()*gamma.double(),head.shape[1]
+    W = head.double()*gamma.double()
     d = head.double() @ beta.double() + bias.double()
-    return (W + (d - W.sum(1))[:, None]/C).to(head.dtype), torch.ones_like(gamma), torch.ones_like(beta)
+    lift = (d - W.sum(1))[:, None]/head.shape[1]      # (V, 1)
+    return (W + lift).to(head.dtype), torch.ones_like(gamma), torch.ones_like(beta)
+
+# %% ../nbs/04a_museum.ipynb #mu000013
+def _mypt_qkv(state:dict, at:str, kind:str, n_head:int):
+    "Query, key and value of a block, stacked, whether it kept them head by head or fused; None: it has none."
+    import torch
+    if f'{at}sa.qkv.weight' in state: return state.get(f'{at}sa.qkv.{kind}')
+    names = [f'{at}sa.heads.{h}.{n}.{kind}' for n in ('query', 'key', 'value') for h in range(n_head)]
+    return torch.cat([state[n] for n in names]) if names[0] in state else None
+
+_mypt_gpt2 = {'sa.proj': 'attn.c_proj', 'fwd.net.0': 'mlp.c_fc', 'fwd.net.2': 'mlp.c_proj', 'ln1': 'ln_1', 'ln2': 'ln_2'}
+_mypt_llama = {'sa.proj': 'self_attn.o_proj', 'fwd.w_gate': 'mlp.gate_proj', 'fwd.w_up': 'mlp.up_proj', 'fwd.w_down': 'mlp.down_proj'}
+
+def _mypt_gpt2_block(state:dict, i:int, config:dict) -> dict:
+    "One block under GPT-2's names, whose matrices are the other way round; biases it lacks are zero."
+    at = f'blocks.{i}.'
+    out = {}
+    for kind in ('weight', 'bias'):
+        found = {'attn.c_attn': _mypt_qkv(state, at, kind, config['n_head'])}
+        found |= {theirs: state.get(f'{at}{ours}.{kind}') for ours,theirs in _mypt_gpt2.items()}
+        for name,w in found.items():
+            if w is None: w = out[f'{name}.weight'].new_zeros(out[f'{name}.weight'].shape[-1])
+            out[f'{name}.{kind}'] = w.T if w.ndim == 2 else w
+    return {f'transformer.h.{i}.{name}': w for name,w in out.items()}
+
+def _mypt_llama_block(state:dict, i:int, config:dict) -> dict:
+    "One block under Llama's names; biases it lacks are zero."
+    at = f'blocks.{i}.'
+    out = {'input_layernorm.weight': state[f'{at}ln1.weight'], 'post_attention_layernorm.weight': state[f'{at}ln2.weight']}
+    for kind in ('weight', 'bias') if config.get('bias') else ('weight',):
+        qkv = _mypt_qkv(state, at, kind, config['n_head'])
+        if qkv is None: qkv = out['input_layernorm.weight'].new_zeros(3*config['n_embd'])
+        for n,piece in zip('qkv', qkv.split(config['n_embd'])): out[f'self_attn.{n}_proj.{kind}'] = piece
+        for ours,theirs in _mypt_llama.items():
+            w = state.get(f'{at}{ours}.{kind}')
+            out[f'{theirs}.{kind}'] = state[f'{at}{ours}.weight'].new_zeros(len(state[f'{at}{ours}.weight'])) if w is None else w
+    return {f'model.layers.{i}.{name}': w for name,w in out.items()}
+
+def _check_mypt(state:dict, config:dict, is_llama:bool):
+    "Refuse a mixture that no transformers class has."
+    is_gated = 'blocks.0.fwd.w_gate.weight' in state
+    has_shift = 'ln_f.bias' in state
+    is_scaled = config.get('rope_scale', 1.0) != 1.0
+    if is_llama != is_gated or is_llama == has_shift or is_scaled:
+        raise ValueError('this MyPT model mixes parts (positions, MLP, norm) that no transformers class has together')
+    bias = state.get('lm_head.bias')
+    if is_llama and bias is not None and bias.any():
+        raise ValueError("this MyPT model's output layer has a bias, which no transformers class with RMSNorm has")
 
 # %% ../nbs/04a_museum.ipynb #f748197a
-def _same_or_none(a, b):
-    return a is None or b is None or (a.shape == b.shape and bool((a == b).all()))
-
 def from_mypt(
     state:dict,   # MyPT's weights
     config:dict,  # MyPT's config
@@ -35,51 +80,33 @@ def from_mypt(
     "MyPT's weights as GPT-2's, or as Llama's where it used rotary positions."
     import torch
     state = {k.removeprefix('_orig_mod.'): v for k,v in state.items() if not k.endswith('.tril')}
-    C,V = config['n_embd'],state['token_embedding_table.weight'].shape[0]
-    fields = dict(vocab_size=V, **{k: config[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout', 'batch_size') if k in config})
     is_llama = 'position_embedding_table.weight' not in state
-    has_heads = 'blocks.0.sa.heads.0.key.weight' in state
-    if is_llama != ('blocks.0.fwd.w_gate.weight' in state) or is_llama == ('ln_f.bias' in state) or config.get('rope_scale', 1.0) != 1.0:
-        raise ValueError('this MyPT model mixes parts (positions, MLP, norm) that no transformers class has together')
-    zeros = lambda n: torch.zeros(n, dtype=state['token_embedding_table.weight'].dtype)
-    out = {}
-    for i in range(config['n_layer']):
-        at = f'blocks.{i}.'
-        def part(name, kind): return state.get(f'{at}{name}.{kind}')
-        def heads(name, kind): return torch.cat([state[f'{at}sa.heads.{h}.{name}.{kind}'] for h in range(config['n_head'])])
-        for kind in ('weight', 'bias'):
-            if has_heads: qkv = torch.cat([heads(n, kind) for n in ('query', 'key', 'value')]) if f'{at}sa.heads.0.key.{kind}' in state else zeros(3*C)
-            else: qkv = part('sa.qkv', kind) if part('sa.qkv', kind) is not None else zeros(3*C)
-            if is_llama:
-                if kind == 'bias' and not config.get('bias'): continue
-                to = f'model.layers.{i}.'
-                sizes = dict(q_proj=C, k_proj=C, v_proj=C)
-                for n,piece in zip(sizes, qkv.split(C)): out[f'{to}self_attn.{n}.{kind}'] = piece
-                out[f'{to}self_attn.o_proj.{kind}'] = part('sa.proj', kind)
-                for n,theirs in dict(w_gate='gate_proj', w_up='up_proj', w_down='down_proj').items():
-                    w = part(f'fwd.{n}', 'weight'); out[f'{to}mlp.{theirs}.{kind}'] = w if kind == 'weight' else zeros(len(w))
-            else:
-                to,turn = f'transformer.h.{i}.',(lambda w: w.T if w is not None and w.ndim == 2 else w if w is not None else zeros(C))
-                out[f'{to}attn.c_attn.{kind}'],out[f'{to}attn.c_proj.{kind}'] = turn(qkv),turn(part('sa.proj', kind))
-                out[f'{to}mlp.c_fc.{kind}'],out[f'{to}mlp.c_proj.{kind}'] = turn(part('fwd.net.0', kind)),turn(part('fwd.net.2', kind))
-                out[f'{to}ln_1.{kind}'],out[f'{to}ln_2.{kind}'] = part('ln1', kind),part('ln2', kind)
-        if is_llama: out[f'{to}input_layernorm.weight'],out[f'{to}post_attention_layernorm.weight'] = part('ln1', 'weight'),part('ln2', 'weight')
-    table,head,bias = state['token_embedding_table.weight'],state['lm_head.weight'],state.get('lm_head.bias')
-    gamma,beta = state['ln_f.weight'],state.get('ln_f.bias')
-    if bias is not None and bias.any():
-        if is_llama: raise ValueError("this MyPT model's output layer has a bias, which no transformers class with RMSNorm has")
-        head,gamma,beta = fold_head_bias(head, bias, gamma, beta)
+    _check_mypt(state, config, is_llama)
+    table,head = state['token_embedding_table.weight'],state['lm_head.weight']
+    gamma,beta,bias = state['ln_f.weight'],state.get('ln_f.bias'),state.get('lm_head.bias')
+    if bias is not None and bias.any(): head,gamma,beta = fold_head_bias(head, bias, gamma, beta)
+    names = ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout', 'batch_size')
+    given = {k: config[k] for k in names if k in config}
+    given |= dict(vocab_size=len(table), tie_weights=bool(torch.equal(head, table)))
+    one_block = _mypt_llama_block if is_llama else _mypt_gpt2_block
+    out = {'lm_head.weight': head}
+    for i in range(config['n_layer']): out |= one_block(state, i, config)
     if is_llama:
-        fields.update(arch='llama', bias=bool(config.get('bias')), n_inner=len(state['blocks.0.fwd.w_gate.weight']), norm_eps=1e-6, rope_theta=config.get('rope_theta', 10000.0))
-        out |= {'model.embed_tokens.weight': table, 'model.norm.weight': gamma, 'lm_head.weight': head}
-    else:
-        fields.update(arch='gpt2', bias=True, activation='relu' if has_heads else 'gelu')
-        out |= {'transformer.wte.weight': table, 'transformer.wpe.weight': state['position_embedding_table.weight'],
-                'transformer.ln_f.weight': gamma, 'transformer.ln_f.bias': beta, 'lm_head.weight': head}
-    return fields | dict(tie_weights=bool(torch.equal(head, table))), out
+        out |= {'model.embed_tokens.weight': table, 'model.norm.weight': gamma}
+        return given | dict(arch='llama', bias=bool(config.get('bias')), n_inner=len(state['blocks.0.fwd.w_gate.weight']),
+                            norm_eps=1e-6, rope_theta=config.get('rope_theta', 10000.0)), out
+    out |= {'transformer.wte.weight': table, 'transformer.wpe.weight': state['position_embedding_table.weight'],
+            'transformer.ln_f.weight': gamma, 'transformer.ln_f.bias': beta}
+    has_heads = 'blocks.0.sa.heads.0.key.weight' in state
+    return given | dict(arch='gpt2', bias=True, activation='relu' if has_heads else 'gelu'), out
 
 # %% ../nbs/04a_museum.ipynb #938deb92
 _nanogpt_names = dict(seq_length='block_size', num_layers='n_layer', num_heads='n_head', dim_embedding='n_embd', dropout_rate='dropout', use_bias='bias')
+
+def _nanogpt_name(name:str) -> str:
+    "A weight's name without what a compiler put before it, and with the usual words for a norm."
+    name = name.removeprefix('_orig_mod.')
+    return re.sub(r'\.gamma$', '.weight', re.sub(r'\.beta$', '.bias', name))
 
 def from_nanogpt(
     state:dict,  # the entry `model`
@@ -88,65 +115,107 @@ def from_nanogpt(
     "nanoGPT's weights as GPT-2's."
     import torch
     args = {_nanogpt_names.get(k, k): v for k,v in args.items()}
-    rename = lambda k: re.sub(r'\.gamma$', '.weight', re.sub(r'\.beta$', '.bias', k.removeprefix('_orig_mod.')))
-    state = {rename(k): v for k,v in state.items() if not re.search(r'\.attn\.(masked_)?bias$', k)}
-    out = {k: v.T if re.search(r'\.c_\w+\.weight$', k) else v for k,v in state.items()}
+    out = {}
+    for name,w in state.items():
+        if re.search(r'\.attn\.(masked_)?bias$', name): continue      # a mask, which very old versions saved
+        name = _nanogpt_name(name)
+        out[name] = w.T if re.search(r'\.c_\w+\.weight$', name) else w
     table = out['transformer.wte.weight']
-    fields = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
-    return dict(fields, vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)),
-                tie_weights=bool(torch.equal(out.get('lm_head.weight', table), table))), out
+    is_tied = bool(torch.equal(out.get('lm_head.weight', table), table))
+    given = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
+    return given | dict(vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)), tie_weights=is_tied), out
 
 # %% ../nbs/04a_museum.ipynb #6e5d1315
 def _halves(w, n_head:int):
     "Rows of each head from neighbouring pairs (0,1, 2,3 …) to halves (0,2,4 … 1,3,5 …)."
     return w.reshape(n_head, -1, 2, w.shape[-1]).transpose(0, 2, 1, 3).reshape(w.shape)
 
+def _llama2c_header(path:Path) -> dict:
+    "The sizes at the head of a file, and where the numbers begin."
+    with open(path, 'rb') as f: head = f.read(256)
+    if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
+    version = struct.unpack('<i', head[4:8])[0] if head[:4] == b'24ka' else 0
+    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
+    numbers = struct.unpack('<7i', head[8:36] if version else head[:28])
+    h = dict(zip(('C', 'n_inner', 'L', 'H', 'KV', 'V', 'T'), numbers))
+    h |= dict(version=version, shared=bool(head[36]) if version else h['V'] > 0, start=256 if version else 28)
+    h['V'] = abs(h['V'])
+    if min(h[k] for k in ('C', 'n_inner', 'L', 'H', 'KV', 'V', 'T')) <= 0 or h['C'] % h['H']:
+        raise ValueError(f'{path} is no llama2.c model: its header says width {h["C"]}, {h["L"]} layers, {h["H"]} heads, {h["V"]} tokens')
+    return h
+
+def _llama2c_shapes(h:dict) -> dict:
+    "Every array of a file and its shape, in the order they stand there."
+    C,L,V,n_inner = h['C'],h['L'],h['V'],h['n_inner']
+    D = C//h['H']
+    shapes = dict(table=(V, C), norm_1=(L, C), q=(L, C, C), k=(L, h['KV']*D, C), v=(L, h['KV']*D, C), o=(L, C, C), norm_2=(L, C),
+                  gate=(L, n_inner, C), down=(L, C, n_inner), up=(L, n_inner, C), norm=(C,))
+    if h['version']:
+        order = ('norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up')
+        shapes = {n: shapes[n] for n in order}
+    else: shapes['angles'] = (2, h['T'], D//2)        # tables that version 1 computes anew
+    return shapes if h['shared'] else shapes | dict(head=(V, C))
+
+def _llama2c_arrays(path:Path, h:dict) -> dict:
+    "The arrays of a file by name."
+    import numpy as np
+    shapes = _llama2c_shapes(h)
+    want = h['start'] + 4*sum(map(math.prod, shapes.values()))
+    size = path.stat().st_size
+    if size != want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {want:,}: it was cut short or altered')
+    numbers = np.fromfile(path, '<f4', offset=h['start'])
+    ends = np.cumsum([math.prod(s) for s in shapes.values()])
+    return {n: part.reshape(shapes[n]) for n,part in zip(shapes, np.split(numbers, ends[:-1]))}
+
+def _llama2c_block(w:dict, i:int, h:dict) -> dict:
+    "One block under Llama's names."
+    out = {'input_layernorm': w['norm_1'][i], 'post_attention_layernorm': w['norm_2'][i],
+           'self_attn.q_proj': _halves(w['q'][i], h['H']), 'self_attn.k_proj': _halves(w['k'][i], h['KV']),
+           'self_attn.v_proj': w['v'][i], 'self_attn.o_proj': w['o'][i]}
+    out |= {f'mlp.{n}_proj': w[n][i] for n in ('gate', 'up', 'down')}
+    return {f'model.layers.{i}.{n}.weight': a for n,a in out.items()}
+
 def read_llama2c(
     path:Path,  # a .bin file, version 0 or 1
 ) -> tuple:     # (fields for GPTConfig, weights under transformers' names)
     "llama2.c's weights as Llama's."
     import numpy as np, torch
-    with open(path, 'rb') as f: head = f.read(256)
-    if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
-    version = struct.unpack('<i', head[4:8])[0] if head[:4] == b'24ka' else 0
-    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
-    C,n_inner,L,H,KV,V,T = struct.unpack('<7i', head[8:36] if version else head[:28])
-    shared = bool(head[36]) if version else V > 0
-    V,D = abs(V),C//H if H > 0 else 0
-    if min(C, n_inner, L, H, KV, V, T) <= 0 or C % H: raise ValueError(f'{path} is no llama2.c model: its header says width {C}, {L} layers, {H} heads, {V} tokens')
-    shapes = dict(table=(V, C), norm_1=(L, C), q=(L, C, C), k=(L, KV*D, C), v=(L, KV*D, C), o=(L, C, C), norm_2=(L, C), gate=(L, n_inner, C), down=(L, C, n_inner), up=(L, n_inner, C), norm=(C,))
-    order = ['norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up'] if version else list(shapes)
-    if not version: order,shapes = order + ['angles'],shapes | dict(angles=(2, T, D//2))   # tables that version 1 computes anew
-    if not shared: order,shapes = order + ['head'],shapes | dict(head=(V, C))
-    start,want = 256 if version else 28,4*sum(math.prod(shapes[n]) for n in order)
-    if (size := path.stat().st_size) != start + want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {start + want:,}: it was cut short or altered')
-    numbers,at,w = np.fromfile(path, '<f4', offset=start),0,{}
-    for n in order: w[n] = numbers[at:at + math.prod(shapes[n])].reshape(shapes[n]); at += w[n].size
+    h = _llama2c_header(Path(path))
+    w = _llama2c_arrays(Path(path), h)
     out = {'model.embed_tokens.weight': w['table'], 'model.norm.weight': w['norm']}
-    if not shared: out['lm_head.weight'] = w['head']
-    for i in range(L):
-        to = f'model.layers.{i}.'
-        out |= {f'{to}input_layernorm.weight': w['norm_1'][i], f'{to}post_attention_layernorm.weight': w['norm_2'][i],
-                f'{to}self_attn.q_proj.weight': _halves(w['q'][i], H), f'{to}self_attn.k_proj.weight': _halves(w['k'][i], KV),
-                f'{to}self_attn.v_proj.weight': w['v'][i], f'{to}self_attn.o_proj.weight': w['o'][i],
-                **{f'{to}mlp.{n}_proj.weight': w[n][i] for n in ('gate', 'up', 'down')}}
-    fields = dict(vocab_size=V, block_size=T, n_layer=L, n_head=H, n_kv_head=KV, n_embd=C, n_inner=n_inner, arch='llama', tie_weights=shared, norm_eps=1e-5)
-    return fields, {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in out.items()}
+    if not h['shared']: out['lm_head.weight'] = w['head']
+    for i in range(h['L']): out |= _llama2c_block(w, i, h)
+    given = dict(vocab_size=h['V'], block_size=h['T'], n_layer=h['L'], n_head=h['H'], n_kv_head=h['KV'], n_embd=h['C'],
+                 n_inner=h['n_inner'], arch='llama', tie_weights=h['shared'], norm_eps=1e-5)
+    return given, {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in out.items()}
 
 # %% ../nbs/04a_museum.ipynb #7e8a994d
+def _llama2c_pieces(path:Path) -> tuple:
+    "The pieces and scores in a llama2.c tokenizer file."
+    data = path.read_bytes()
+    at = 4
+    pieces,scores = [],[]
+    while at < len(data):
+        score,size = struct.unpack_from('<fi', data, at)
+        pieces.append(data[at + 8:at + 8 + size].decode())
+        scores.append(score)
+        at += 8 + size
+    return pieces, scores
+
+def _merges(vocab:dict, scores:list) -> list:
+    "Pairs of pieces whose union is a piece, the highest score first."
+    by_score = sorted(vocab.items(), key=lambda pi: -scores[pi[1]])
+    whole = [p for p,i in by_score if i > 2 and not re.fullmatch('<0x..>', p)]
+    return [(p[:k], p[k:]) for p in whole for k in range(1, len(p)) if p[:k] in vocab and p[k:] in vocab]
+
 def _llama2c_tokenizer(path:Path, vocab_size:int):
     "A `tokenizers` object for llama2.c's tokenizer file."
     from tokenizers import Tokenizer, decoders, models, normalizers
-    data,at,pieces,scores = path.read_bytes(),4,[],[]
-    while at < len(data):
-        score,size = struct.unpack_from('<fi', data, at); at += 8
-        pieces.append(data[at:at + size].decode()); scores.append(score); at += size
+    pieces,scores = _llama2c_pieces(path)
     if len(pieces) != vocab_size: raise ValueError(f'{path} has {len(pieces)} tokens but the model {vocab_size}')
     pieces[:3] = '<unk>', '<s>', '</s>'
     vocab = {p.replace(' ', '▁'): i for i,p in enumerate(pieces)}
-    merges = [(a, b) for p,i in sorted(vocab.items(), key=lambda pi: -scores[pi[1]]) if i > 2 and not re.fullmatch('<0x..>', p)
-              for k in range(1, len(p)) if (a := p[:k]) in vocab and (b := p[k:]) in vocab]
-    tok = Tokenizer(models.BPE(vocab, merges, unk_token='<unk>', fuse_unk=True, byte_fallback=True))
+    tok = Tokenizer(models.BPE(vocab, _merges(vocab, scores), unk_token='<unk>', fuse_unk=True, byte_fallback=True))
     tok.normalizer = normalizers.Sequence([normalizers.Prepend('▁'), normalizers.Replace(' ', '▁')])
     tok.decoder = decoders.Sequence([decoders.Replace('▁', ' '), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(' ', 1, 0)])
     tok.add_special_tokens(pieces[:3])
@@ -155,36 +224,50 @@ def _llama2c_tokenizer(path:Path, vocab_size:int):
 def _word_tokenizer(words:list):
     "A `tokenizers` object whose tokens are whole words and single separators."
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    tok = Tokenizer(models.WordLevel({w: i for i,w in enumerate(words)}, unk_token=next((w for w in words if w.strip('<>').upper() == 'UNK'), words[0])))
-    tok.normalizer,tok.pre_tokenizer,tok.decoder = normalizers.Lowercase(),pre_tokenizers.Split(Regex(r'\w+|[^\w]'), 'isolated'),decoders.Fuse()
+    unknown = next((w for w in words if w.strip('<>').upper() == 'UNK'), words[0])
+    tok = Tokenizer(models.WordLevel({w: i for i,w in enumerate(words)}, unk_token=unknown))
+    tok.normalizer = normalizers.Lowercase()
+    tok.pre_tokenizer = pre_tokenizers.Split(Regex(r'\w+|[^\w]'), 'isolated')
+    tok.decoder = decoders.Fuse()
     return tok
 
-def old_tokenizer(
-    source:'Tokenizer|dict|str|Path|None',              # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
-    vocab_size:int=0,    # the model's, to compare with
-):                       # a Tokenizer, or None
-    "The tokenizer of an old checkpoint."
+def _as_ours(tok):
+    "Our `Tokenizer` over a `tokenizers` object."
     import tempfile
-    from llm_lab.packing import Tokenizer
-    def opened(tok):
-        with tempfile.TemporaryDirectory() as folder:
-            tok.save(str(Path(folder)/'tokenizer.json'))
-            return Tokenizer.load(folder)
+    from llm_lab.tokenizer import Tokenizer
+    with tempfile.TemporaryDirectory() as folder:
+        tok.save(str(Path(folder)/'tokenizer.json'))
+        return Tokenizer.load(folder)
+
+def _mypt_tokenizer(saved:dict):
+    "The tokenizer that MyPT noted: its characters, or the name of a known one."
+    from llm_lab.tokenizer import Tokenizer
+    chars = saved.get('chars')
+    if chars:
+        if list(chars) != sorted(set(chars)): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
+        return Tokenizer('char', text=''.join(chars), special_tokens=())
+    try: return Tokenizer(saved['token_kind'])
+    except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=4)
+
+def _nanogpt_tokenizer(meta:Path):
+    "The characters or words in a nanoGPT `meta.pkl`."
+    from llm_lab.tokenizer import Tokenizer
+    found = load_pickle(meta)
+    words = [found['itos'][i] for i in range(len(found['itos']))]
+    return _as_ours(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
+
+def old_tokenizer(
+    source:'Tokenizer|dict|str|Path|None',  # a Tokenizer, a file, a folder, or what MyPT saved: dict(token_kind=…, chars=…); None: none
+    vocab_size:int=0,                       # the model's, to compare with
+):                                          # a Tokenizer, or None
+    "The tokenizer of an old checkpoint."
+    from llm_lab.tokenizer import Tokenizer
     if source is None or hasattr(source, 'vocab_size'): return source
-    if isinstance(source, dict):
-        if source.get('chars'):
-            made = Tokenizer('char', text=''.join(source['chars']), special_tokens=())
-            if list(source['chars']) != sorted(set(source['chars'])): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
-            return made
-        try: return Tokenizer(source['token_kind'])
-        except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=3); return None
+    if isinstance(source, dict): return _mypt_tokenizer(source)
     path = Path(source)
-    if path.suffix == '.bin': return opened(_llama2c_tokenizer(path, vocab_size))
+    if path.suffix == '.bin': return _as_ours(_llama2c_tokenizer(path, vocab_size))
     meta = path/'meta.pkl' if path.is_dir() else path
-    if meta.suffix == '.pkl' and meta.is_file():
-        found = load_pickle(meta)
-        words = [found['itos'][i] for i in range(len(found['itos']))]
-        return opened(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
+    if meta.suffix == '.pkl' and meta.is_file(): return _nanogpt_tokenizer(meta)
     return Tokenizer.load(path)
 
 # %% ../nbs/04a_museum.ipynb #b73a81fd
@@ -195,69 +278,77 @@ def old_checkpoint(
     if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
     return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
 
-def _build(fields:dict, weights:dict, tokenizer, changes=None, step=None, eval_loss=None):
-    "A GPT from old weights, with its progress as far as it was recorded."
+def _build(read:tuple, tokenizer, changes:dict|None, step=None, eval_loss=None):
+    "A GPT from (fields, weights), with its progress as far as it was recorded."
+    from llm_lab.checkpoint import _set_run, no_init
     from llm_lab.gpt_model import GPT, GPTConfig
-    from llm_lab.checkpoint import no_init
-    with no_init(): model = GPT(GPTConfig(**{**fields, **(changes or {})}), tokenizer)
+    given,weights = read
+    with no_init(): model = GPT(GPTConfig(**{**given, **(changes or {})}), tokenizer)
     model.load_hf_state_dict(weights)
-    if step is not None:
-        history = [dict(step=int(step), tokens=0, eval_loss=float(eval_loss))] if eval_loss is not None else []
-        model.train_state = dict(step=int(step), tokens=0, history=history, data=None, fit={}, rng={})
+    if step is None: return model
+    history = [dict(step=int(step), tokens=0, eval_loss=float(eval_loss))] if eval_loss is not None else []
+    _set_run(model, dict(step=int(step), tokens=0, history=history, data=None, fit={}, rng={}))
     return model
 
-def read_old(
-    path:Path,       # a file or folder of another time or project
-    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
-    changes:dict|None=None,  # config fields to replace
-):                   # a GPT
-    "A model from a checkpoint that is not ours."
-    path = Path(path); folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        config = read_json(path/'config.json') if (path/'config.json').exists() else {}
-        if 'model_type' in config: return _read_transformers(path, tokenizer, changes)
-        if (old := old_checkpoint(path)) is None:
-            raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
-                             f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
-        path = path/'model.pt' if old == path else old
-    if path.suffix == '.bin':
-        fields,weights = read_llama2c(path)
-        V = fields['vocab_size']
-        return _build(fields, weights, old_tokenizer(tokenizer or next((p for n in (f'tok{V}.bin', 'tokenizer.bin') if (p := folder/n).exists()), None), V), changes)
+def _read_bin(path:Path, tokenizer, changes):
+    "A llama2.c file, with the tokenizer beside it."
+    read = read_llama2c(path)
+    V = read[0]['vocab_size']
+    beside = [p for n in (f'tok{V}.bin', 'tokenizer.bin') if (p := path.parent/n).exists()]
+    return _build(read, old_tokenizer(tokenizer or (beside or [None])[0], V), changes)
+
+def _read_bundle(folder:Path, state:dict, tokenizer, changes):
+    "MyPT's folder: weights in model.pt, the rest in JSON files beside it."
+    def beside(name): return read_json(folder/name) if (folder/name).exists() else None
+    read = from_mypt(state, read_json(folder/'config.json'))
+    progress = beside('training_state.json') or {}
+    return _build(read, old_tokenizer(tokenizer or beside('tokenizer.json')), changes, progress.get('step'))
+
+def _read_pt(path:Path, tokenizer, changes):
+    "A .pt file of MyPT or nanoGPT."
+    folder = path.parent
     found = load_pt(path)
+    if not isinstance(found, dict): raise ValueError(f'{path} holds a {type(found).__name__}: not a layout we know')
     if 'model_state_dict' in found:
-        fields,weights = from_mypt(found['model_state_dict'], found['config'])
-        return _build(fields, weights, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
+        read = from_mypt(found['model_state_dict'], found['config'])
+        return _build(read, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
     if 'model_args' in found:
-        fields,weights = from_nanogpt(found['model'], found['model_args'])
         beside = folder if (folder/'meta.pkl').exists() else None
-        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
+        read = from_nanogpt(found['model'], found['model_args'])
+        return _build(read, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
     state = found.get('state_dict', found)
-    if (folder/'config.json').exists() and 'token_embedding_table.weight' in {k.removeprefix('_orig_mod.') for k in state}:
-        fields,weights = from_mypt(state, read_json(folder/'config.json'))
-        beside = read_json(folder/'tokenizer.json') if (folder/'tokenizer.json').exists() else None
-        progress = read_json(folder/'training_state.json') if (folder/'training_state.json').exists() else {}
-        return _build(fields, weights, old_tokenizer(tokenizer or beside), changes, progress.get('step'))
+    is_mypt = any(str(k).endswith('token_embedding_table.weight') for k in state)
+    if is_mypt and (folder/'config.json').exists(): return _read_bundle(folder, state, tokenizer, changes)
     raise ValueError(f'{path} holds {", ".join(sorted(map(str, found))[:6])}: not a layout we know')
 
-def _read_transformers(folder:Path, tokenizer, changes):
-    "A model from a folder that transformers wrote."
-    from dataclasses import replace
-    from llm_lab.gpt_model import GPT, GPTConfig
-    names = ('tokenizer.json', 'encoder.json', 'vocab.json')
-    model = GPT.from_hf(folder, tokenizer=old_tokenizer(tokenizer or (folder if any((folder/n).exists() for n in names) else None)))
-    if changes: model = _build(replace(model.config, **changes).to_dict(), model.hf_state_dict(), model.tokenizer)
-    return model
+_broken = (KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, UnicodeError, struct.error)
+
+def read_old(
+    path:Path,                # a file or folder of another time or project
+    tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
+    changes:dict|None=None,   # config fields to replace
+):                            # a GPT
+    "A model from a checkpoint that is not ours."
+    path = Path(path)
+    if path.is_dir():
+        old = old_checkpoint(path)
+        if old is None: raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
+                                         f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
+        path = path/'model.pt' if old == path else old
+    read = _read_bin if path.suffix == '.bin' else _read_pt
+    try: return read(path, tokenizer, changes)
+    except _broken as e: raise ValueError(f'{path} is not what it looks like ({type(e).__name__}: {str(e)[:200]}): it was altered, or written by another program') from e
 
 # %% ../nbs/04a_museum.ipynb #319ba839
 def convert_legacy_checkpoint(
-    path:str|Path,   # a checkpoint of another time or project: a file or folder
-    out:str|Path,             # the folder to write
+    path:str|Path,  # a checkpoint of another time or project: a file or folder
+    out:str|Path,   # the folder to write: new, empty, or a checkpoint of ours
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
-) -> Path:           # the folder written
-    "Rewrite an old checkpoint as a folder that opens everywhere."
-    from llm_lab.checkpoint import _eval_loss, checkpoint_files, find_model, read_model
-    model,_ = read_model(find_model(path), tokenizer=tokenizer)
-    state = model.train_state or {}
-    write_folder(Path(out), checkpoint_files(model), dict(step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state)))
-    return Path(out)
+) -> Path:          # the folder written
+    "Rewrite an old checkpoint as a folder that opens everywhere; nothing that is in the way is removed."
+    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, find_model, read_model
+    source = find_model(path)
+    out = check_output(out, 'checkpoint', source=source)
+    model,_ = read_model(source, tokenizer=tokenizer)
+    write_folder(out, checkpoint_files(model), 'checkpoint', _progress(_run_values(model)))
+    return out

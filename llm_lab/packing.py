@@ -7,7 +7,7 @@ __all__ = ['RowPlan', 'plan_rows', 'TokenLedger', 'PackedRows', 'pack_sequences'
 
 # %% ../nbs/02_packing.ipynb #mv020000
 from ._moved import finder
-__getattr__ = finder(__name__)  # TRANSITION
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/02_packing.ipynb #e74dd05b
 from collections import defaultdict
@@ -94,8 +94,10 @@ def _plan_stream(lens, block_size):
 def _check_plan(lens, block_size, strategy, long):
     "Refuse what cannot be planned."
     if block_size < 1: raise ValueError(f'block_size {block_size}: a row needs at least one slot')
-    if strategy not in ('best_fit', 'concat'): raise ValueError(f"strategy={strategy!r}: choose 'best_fit' or 'concat'")
-    if long not in ('split', 'error', 'truncate'): raise ValueError(f"long={long!r}: choose 'split', 'error' or 'truncate'")
+    if strategy not in ('best_fit', 'concat'):
+        raise ValueError(f"strategy={strategy!r}: choose 'best_fit' or 'concat'")
+    if long not in ('split', 'error', 'truncate'):
+        raise ValueError(f"long={long!r}: choose 'split', 'error' or 'truncate'")
     is_long = lens > block_size
     if long == 'error' and is_long.any():
         i = int(is_long.argmax())
@@ -150,7 +152,8 @@ class _Sources:
 
 def _arrow_parts(column):
     "(arrays, sequences in each, lengths) of an Arrow list column."
-    if column.null_count: raise TypeError(f'{column.null_count} of {len(column)} sequences are null: leave them out first')
+    if column.null_count:
+        raise TypeError(f'{column.null_count} of {len(column)} sequences are null: leave them out first')
     chunks = getattr(column, 'chunks', [column])
     arrays = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
     lens = [c.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64) for c in chunks]
@@ -160,15 +163,18 @@ def _list_parts(seqs):
     "The same of lists or arrays."
     is_array = set(map(type, seqs)) == {np.ndarray}
     for i,s in enumerate(seqs):
-        if is_array and s.ndim != 1: raise TypeError(f'a sequence has {s.ndim} dimensions, expected one: a row of token ids')
-        if not hasattr(s, '__len__') or isinstance(s, str): raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
+        if is_array and s.ndim != 1:
+            raise TypeError(f'a sequence has {s.ndim} dimensions, expected one: a row of token ids')
+        if not hasattr(s, '__len__') or isinstance(s, str):
+            raise TypeError(f'sequence {i} is {type(s).__name__}, expected token ids')
     lens = np.fromiter(map(len, seqs), np.int64, len(seqs))
     if is_array: return seqs, 1, lens
     return [np.array(list(chain.from_iterable(seqs)))], [len(seqs)], lens
 
 def _sources(seqs):
     "Where each of the sequences lies."
-    if hasattr(seqs, 'column_name'): seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
+    if hasattr(seqs, 'column_name'):
+        seqs = seqs.source.with_format('arrow')[:][seqs.column_name]  # a dataset's column
     if hasattr(seqs, 'column_names'):
         raise TypeError(f"this is a whole dataset: give the column that holds the token ids, one of {seqs.column_names}")
     if not hasattr(seqs, '__len__'): seqs = list(seqs)
@@ -181,7 +187,8 @@ def _sources(seqs):
 def _row_dtype(arrays):
     "int32 where it surely holds every id, else int64, so that larger ids are noticed."
     dtypes = {a.dtype for a in arrays}
-    if any(t.kind not in 'iu' for t in dtypes): dtypes = {a.dtype for a in arrays if len(a)}  # an empty array may be of any type
+    if any(t.kind not in 'iu' for t in dtypes):
+        dtypes = {a.dtype for a in arrays if len(a)}  # an empty array may be of any type
     for t in dtypes:
         if t.kind not in 'iu': raise TypeError(f'token ids must be integers, these are {t}')
     return np.int32 if all(np.can_cast(t, np.int32) for t in dtypes) else np.int64
@@ -271,7 +278,8 @@ def _check_ids_fit(ids):
     "Refuse ids beyond int32."
     if ids.dtype == np.int32: return
     too_large = ids != ids.astype(np.int32)
-    if too_large.any(): raise ValueError(f'{ids[too_large][0]} is no token id: ids are whole numbers below {2**31}')
+    if too_large.any():
+        raise ValueError(f'{ids[too_large][0]} is no token id: ids are whole numbers below {2**31}')
 
 def _lay_rows(plan, arrays, owner, begin, block_size, pad_id, tokens_read):
     "The rows of a plan whose piece p lies in `arrays[owner[p]]` from `begin[p]` on."
@@ -341,8 +349,10 @@ def _feed(model, how):
     "(name, function) of a way to give rows to a model."
     if callable(how): return getattr(how, '__name__', 'own function'), how
     takes = _takes(model)
-    if how is None: how = next((h for h,name in (('documents', 'doc_ids'), ('positions', 'position_ids')) if name in takes), 'ids')
-    if how not in _feeds: raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
+    if how is None:
+        how = next((h for h,name in (('documents', 'doc_ids'), ('positions', 'position_ids')) if name in takes), 'ids')
+    if how not in _feeds:
+        raise ValueError(f'how={how!r}: choose one of {list(_feeds)}, or give a function')
     return how, _feeds[how]
 
 # %% ../nbs/02_packing.ipynb #52eafa5c
@@ -350,7 +360,8 @@ def _fullest(rows, max_rows):
     "The numbers of the rows that hold the most documents."
     if not len(rows): raise ValueError('there are no rows to measure')
     n_docs = ((rows.position_ids == 0) & (rows.doc_ids >= 0)).sum(1)
-    if n_docs.max() < 2: raise ValueError('no row holds two documents, so nothing could leak: give shorter documents, or longer rows')
+    if n_docs.max() < 2:
+        raise ValueError('no row holds two documents, so nothing could leak: give shorter documents, or longer rows')
     return np.sort(np.argsort(-n_docs, kind='stable')[:max_rows])
 
 def _change(packed, alone):

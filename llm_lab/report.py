@@ -15,39 +15,89 @@ from pathlib import Path
 from .eval import DASHES, INK, html_table, inked, new_figure, save_figure
 
 # %% ../nbs/06c_report.ipynb #85254c04
-def read_history(
-    log:list|dict|str,      # list of dicts, a Trainer or its state, or a path: trainer_state.json, training_state.json, report.json or their folder
-    nonfinite:str='error',  # 'error': a nan or inf is an error; 'skip': that value is left out
-) -> list:                  # dicts in the order they were logged
-    "The entries of a training log, wherever they are kept."
-    if isinstance(log, (str, Path)):
-        path = Path(log)
-        if path.is_dir():
-            found = [path/n for n in ('trainer_state.json', 'training_state.json', 'report.json') if (path/n).exists()]
-            if not found: raise FileNotFoundError(f'{path} holds no trainer_state.json, training_state.json or report.json')
-            path = found[0]
-        if not path.exists(): raise FileNotFoundError(f'no such log: {path}')
-        try: log = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as e: raise ValueError(f'{path} is not JSON: {e}') from None
+def _log_in_folder(
+    folder:Path,  # of a run, a Trainer or a checkpoint
+) -> Path:        # the file that holds its log
+    "Where a folder keeps its log: itself, or in its newest `checkpoint-N`."
+    names = 'trainer_state.json', 'training_state.json', 'report.json'
+    for name in names:
+        if (folder/name).exists(): return folder/name
+    saved = sorted(folder.glob('checkpoint-*/trainer_state.json'), key=lambda p: int(re.sub(r'\D', '', p.parent.name) or 0))
+    lines = sorted(folder.glob('*.jsonl'))
+    if saved: return saved[-1]
+    if lines: return lines[-1]
+    raise FileNotFoundError(f"{folder} holds no {', '.join(names[:2])} or {names[2]}")
+
+def _read_log(
+    path:Path,  # a file or folder
+):              # what its JSON holds; of JSON lines, a list
+    "A log file, read."
+    if path.is_dir(): path = _log_in_folder(path)
+    if not path.exists(): raise FileNotFoundError(f'no such log: {path}')
+    text = path.read_text(encoding='utf-8')
+    try:
+        if path.suffix == '.jsonl': return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return json.loads(text)
+    except ValueError as e: raise ValueError(f'{path} is not JSON: {e}') from None
+
+def _entries(
+    log,     # a list, a Trainer, its state, or a dict that holds one of these
+) -> list:   # its entries
+    "The list inside a log."
     log = getattr(log, 'state', log)
     log = getattr(log, 'log_history', log)
-    if isinstance(log, dict):
-        places = ('log_history', 'history', 'steps')
-        inner = log.get('training') if isinstance(log.get('training'), dict) else log
-        key = next((k for k in places if isinstance(inner.get(k), list)), None)
-        if key is None: raise KeyError(f"a log needs one of the keys {', '.join(places)}; this one has: {', '.join(map(str, log))}")
-        log = inner[key]
-    log = list(log)
-    if not log: raise ValueError('the log is empty: nothing was logged')
-    out = []
-    for i,e in enumerate(log):
-        if not isinstance(e, dict): raise TypeError(f'log entry {i} is {type(e).__name__}, expected a dict')
-        bad = [k for k,v in e.items() if isinstance(v, float) and not math.isfinite(v)]
-        if bad and nonfinite == 'error':
-            raise ValueError(f"log entry {i} (step {e.get('step')}): {bad[0]} is {e[bad[0]]}; pass nonfinite='skip' to leave such values out")
-        out.append({k: v for k,v in e.items() if k not in bad})
+    if not isinstance(log, dict): return list(log)
+    places = 'log_history', 'history', 'steps'
+    inner = log['training'] if isinstance(log.get('training'), dict) else log
+    for key in places:
+        if isinstance(inner.get(key), list): return inner[key]
+    raise KeyError(f"a log needs one of the keys {', '.join(places)}; this one has: {', '.join(map(str, log))}")
+
+_is_number = re.compile(r'(\w+_)?(loss|step|tokens|epoch|learning_rate|grad_norm|num_input_tokens_seen)')
+
+def _check_entry(
+    e,              # an entry of a log
+    i:int,          # its place
+    nonfinite:str,  # 'error' or 'skip'
+) -> dict:          # the entry without what cannot be drawn
+    "An entry whose numbers are numbers; a null counts as not logged."
+    if not isinstance(e, dict): raise TypeError(f'log entry {i} is {type(e).__name__}, expected a dict')
+    out = {}
+    for k,v in e.items():
+        if v is None: continue
+        if isinstance(v, str) and _is_number.fullmatch(str(k)):
+            raise TypeError(f'log entry {i}: {k} is the text {v!r}, expected a number')
+        is_bad = isinstance(v, float) and not math.isfinite(v)
+        if is_bad and nonfinite == 'error':
+            raise ValueError(f"log entry {i} (step {e.get('step')}): {k} is {v}; pass nonfinite='skip' to leave such values out")
+        if not is_bad: out[k] = v
     return out
 
+def _without_repeats(
+    entries:list,  # in the order they were logged
+) -> list:         # each step once
+    "After a resume steps are logged again: what was logged last counts, kind of entry by kind."
+    out = []
+    newest = {}                                                # kind of entry → its last step
+    for e in entries:
+        kind,step = frozenset(e),e.get('step')
+        if step is not None and step < newest.get(kind, step):
+            out = [o for o in out if frozenset(o) != kind or o['step'] < step]
+        newest[kind] = step
+        out.append(e)
+    return out
+
+def read_history(
+    log:list|dict|str,      # list of dicts, a Trainer or its state, or a path: trainer_state.json, training_state.json, report.json, JSON lines, or their folder
+    nonfinite:str='error',  # 'error': a nan or inf is an error; 'skip': that value is left out
+) -> list:                  # dicts in the order they were logged; of steps done twice, the later
+    "The entries of a training log, wherever they are kept."
+    if isinstance(log, (str, Path)): log = _read_log(Path(log))
+    entries = _entries(log)
+    if not entries: raise ValueError('the log is empty: nothing was logged')
+    return _without_repeats([_check_entry(e, i, nonfinite) for i,e in enumerate(entries)])
+
+# %% ../nbs/06c_report.ipynb #3d865439
 def curve(
     history:list,    # what `read_history` gives
     key:str='loss',  # the value wanted
@@ -98,6 +148,22 @@ def eval_keys(
     return sorted({k for e in history for k in e if re.fullmatch(r'(eval|val|test)(_\w+)?_loss', k)})
 
 # %% ../nbs/06c_report.ipynb #b1026def
+def _counts_tokens(
+    history:list,  # entries of a log
+    key:str,       # the value to draw
+) -> bool:
+    "Whether a log counted its tokens all the way, without starting again."
+    names = 'tokens', 'num_input_tokens_seen', 'num_tokens'
+    counts = [e[n] for e in history if key in e for n in names if n in e]
+    return bool(counts) and counts == sorted(counts)
+
+def _plain(
+    name:str,  # of a run
+) -> str:
+    "A label that matplotlib draws as it is: `$` starts no formula, a leading `_` hides nothing."
+    name = name.replace('$', r'\$')
+    return '\u200b' + name if name.startswith('_') else name
+
 @inked
 def plot_training_curves(
     log_history:list|dict|str,                    # our history, a Trainer's `state.log_history`, a `trainer_state.json`, or {run name: any of these}
@@ -113,7 +179,7 @@ def plot_training_curves(
     keys = [keys] if isinstance(keys, str) else list(keys)
     for name,h in runs.items():
         if not any(keys[0] in e for e in h) and not eval_keys(h): curve(h, keys[0])               # raises, naming what there is
-    if x is None: x = 'tokens' if all(any(keys[0] in e and ('tokens' in e or 'num_input_tokens_seen' in e or 'num_tokens' in e) for e in h) for h in runs.values()) else 'step'
+    if x is None: x = 'tokens' if all(_counts_tokens(h, keys[0]) for h in runs.values()) else 'step'
     panels = [k for i,k in enumerate(keys) if i == 0 or any(k in e for h in runs.values() for e in h)]
     fig,axes = new_figure(len(panels), 1, height=2.6 + 1.2*(len(panels) - 1), sharex=True, height_ratios=[2.4] + [1]*(len(panels) - 1))
     alt = []
@@ -125,14 +191,14 @@ def plot_training_curves(
                 weight = 1 - 1/(1 + len(ys)/40) if smooth is None else smooth
                 if key == 'loss' and weight and len(ys) > 20:
                     ax.plot(xs, ys, color=colour, lw=.8, alpha=.35)
-                    ax.plot(xs, smoothed(ys, weight), dash, color=colour, lw=1.8, label=f'{name} {key}'.strip())
-                else: ax.plot(xs, ys, dash, color=colour, lw=1.6, marker='.' if len(ys) < 15 else None, label=f'{name} {key}'.strip())
+                    ax.plot(xs, smoothed(ys, weight), dash, color=colour, lw=1.8, label=_plain(f'{name} {key}'.strip()))
+                else: ax.plot(xs, ys, dash, color=colour, lw=1.6, marker='.' if len(ys) < 15 else None, label=_plain(f'{name} {key}'.strip()))
                 if key == 'grad_norm' and ys.min() > 0 and ys.max() > 20*np.median(ys): ax.set_yscale('log')       # one early peak should not flatten the rest
                 alt.append(f"{name} {key.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g} over {xs[-1]:,.0f} {x}".strip())
             if ax is axes[0, 0] and key == 'loss':
                 for e,k in enumerate(eval_keys(h)):
                     xs,ys = curve(h, k, x)
-                    ax.plot(xs, ys, color=colour if len(runs) > 1 else INK[f'c{(e + 1) % 6}'], lw=1.2, marker='osD^v<>'[e % 7], ms=3.5, label=f'{name} {k}'.strip())
+                    ax.plot(xs, ys, color=colour if len(runs) > 1 else INK[f'c{(e + 1) % 6}'], lw=1.2, marker='osD^v<>'[e % 7], ms=3.5, label=_plain(f'{name} {k}'.strip()))
                     alt.append(f"{name} {k.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g}".strip())
     top = axes[0, 0]
     if ln_vocab is not None: top.axhline(ln_vocab, color=INK['muted'], ls=':', lw=1.4, label='ln V: knowing nothing')

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Optional
 
-from .files import atomic_folder, atomic_write, folder_lock, write_json
+from .files import atomic_folder, atomic_write, folder_lock, read_json, write_json
 from .runtime import PeakMemory, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
@@ -185,7 +185,7 @@ def read_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Read the input, or the embedded corpus, into rows of `text` and `source`."
-    from llm_lab.data_cleaning import read_documents
+    from llm_lab.reading import read_documents
     s = run.settings
     ds = embedded(run) if s.input is None else read_documents(s.input, progress=run.progress, text_field=s.text_field)
     return dict(title='Read', out=dict(documents=len(ds), bytes=save_table(run, 'raw', ds)))
@@ -215,11 +215,20 @@ def splits(
     run:Run,  # the run to work on
 ):            # (train, held-out) datasets
     "The cleaned documents, split whole: the same split whenever it is asked for."
-    from llm_lab.data_cleaning import split_documents
-    train,val = split_documents(load_table(run, 'cleaned'), val_fraction=0.1, seed=run.settings.seed)
-    if len(train) and len(val): return train,val
-    raise ValueError(f'{len(train)} documents to learn from and {len(val)} held out: the text has too few documents; '
+    ds = load_table(run, 'cleaned')
+    note = run.path/'data'/'held_out.json'
+    if not note.exists(): write_json(note, _held_out_rows(ds, run.settings.seed))
+    held = set(read_json(note))
+    rows = [[i for i in range(len(ds)) if (i in held) == side] for side in (False, True)]
+    if all(rows): return tuple(ds.select(r) for r in rows)
+    raise ValueError(f'{len(rows[0])} documents to learn from and {len(rows[1])} held out: the text has too few documents; '
                      'separate them by blank lines, or give a folder of files')
+
+def _held_out_rows(ds, seed:int) -> list[int]:
+    "Numbers of the rows that are held out."
+    from llm_lab.data_cleaning import split_documents
+    numbered = ds.add_column('row', range(len(ds)))
+    return split_documents(numbered, val_fraction=0.1, seed=seed)[1]['row'][:]
 
 def text_size(
     tokenizer,         # a Tokenizer
@@ -232,7 +241,7 @@ def tokenizer_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Train a byte-level BPE on the training documents."
-    from llm_lab.packing import train_bpe
+    from llm_lab.tokenizer import train_bpe
     train,_ = splits(run)
     tok = train_bpe(share(train, 20_000_000)['text'], run.settings.vocab_size)
     with atomic_folder(run.path/'data'/'tokenizer', kind='tokenizer') as folder: tok.save(folder)
@@ -253,7 +262,7 @@ def tokenizer_of(
     run:Run,  # the run to work on
 ):            # Tokenizer
     "The tokenizer that `tokenizer_step` left."
-    from llm_lab.packing import Tokenizer
+    from llm_lab.tokenizer import Tokenizer
     return Tokenizer.load(run.path/'data'/'tokenizer')
 
 def pack_documents(
@@ -266,7 +275,7 @@ def pack_documents(
     force:bool=False, # the folder may hold other files; they stay
 ):                  # GPTDataLoader
     "Lay documents in rows of `block_size`, on disk."
-    from llm_lab.packing import GPTDataLoader
+    from llm_lab.batches import GPTDataLoader
     loader = GPTDataLoader(config, tokenizer, seed=seed)
     loader.prepare_data(train, val, folder=folder, force=force)
     return loader
@@ -297,7 +306,7 @@ def train_model(
     "Train from the newest checkpoint, or from the start."
     import torch
     from llm_lab.gpt_model import GPT
-    from llm_lab.packing import GPTDataLoader
+    from llm_lab.batches import GPTDataLoader
     torch.manual_seed(seed)
     model,state = manager.load() if manager.latest() else (GPT(config, tokenizer), None)
     if model.train_state and model.train_state['step'] >= max_iters: return model
@@ -331,7 +340,7 @@ def finetune_step(
 ) -> dict:    # its record
     "LoRA fine-tune the model on docstring → summary pairs and merge the adapter."
     from llm_lab.data_cleaning import clean_dataset, split_documents, summary_pairs
-    from llm_lab.lora import finetune
+    from llm_lab.sft import finetune
     s = run.settings
     if s.input is None: train,val = splits(run)
     else: train,val = split_documents(clean_dataset(embedded(run), progress=run.progress)[0], val_fraction=0.1, seed=s.seed)

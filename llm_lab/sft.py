@@ -369,7 +369,7 @@ def _named_dataset(name, text_field):
     from datasets import load_dataset
     if not isinstance(name, (str, Path)): return name
     if Path(name).exists():
-        from llm_lab.data_cleaning import prepare_dataset
+        from llm_lab.reading import prepare_dataset
         return prepare_dataset(str(name), text_field=text_field)
     return load_dataset(str(name), split='train')
 

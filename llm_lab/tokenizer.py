@@ -43,7 +43,8 @@ class HFCodec:
         token = self.tok.id_to_token(i)
         if token is None: return b''
         if 'ByteLevel' in self.decoder and _char_byte.keys() >= set(token): return _hidden(token)
-        if 'ByteFallback' in self.decoder and re.fullmatch('<0x[0-9A-F]{2}>', token): return bytes([int(token[3:5], 16)])
+        if 'ByteFallback' in self.decoder and re.fullmatch('<0x[0-9A-F]{2}>', token):
+            return bytes([int(token[3:5], 16)])
 
     def _decoded(self, i, n): return self.tok.decode([i]*n, skip_special_tokens=False)
 
@@ -80,7 +81,8 @@ def _read_tiktoken(path):
         try:
             token,rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
-        except ValueError: raise ValueError(f'{path}, line {n}: expected a token in base64 and its rank, found {line[:40]!r}') from None
+        except ValueError:
+            raise ValueError(f'{path}, line {n}: expected a token in base64 and its rank, found {line[:40]!r}') from None
     if not ranks: raise ValueError(f'{path} holds no tokens')
     return ranks
 
@@ -92,7 +94,8 @@ def _read_pair(vocab, merges):
     if missing := set(made) - set(ids):
         raise ValueError(f'{merges} does not belong to {vocab}, which lacks {len(missing)} of its tokens, such as {min(missing)!r}')
     order = [ids[t] for t in made]
-    if order != sorted(order): raise ValueError(f'{vocab} does not number its tokens in the order of {merges}: give a tokenizer.json instead')
+    if order != sorted(order):
+        raise ValueError(f'{vocab} does not number its tokens in the order of {merges}: give a tokenizer.json instead')
     tokens = {*made, *_char_byte}
     ranks = {_hidden(t): i for t,i in ids.items() if t in tokens}
     specials = {t: i for t,i in ids.items() if t not in tokens}
@@ -132,7 +135,8 @@ def _beside(path):
     "A vocabulary file, with its other half where it is one of a pair."
     files = next(([path.parent/n for n in pair] for pair in _pairs if path.name in pair), [path])
     lacking = [f.name for f in files if not f.is_file()]
-    if lacking: raise FileNotFoundError(f'{path} is one of a pair, and {lacking[0]} is not beside it')
+    if lacking:
+        raise FileNotFoundError(f'{path} is one of a pair, and {lacking[0]} is not beside it')
     return files
 
 def _in_folder(kind, path):
@@ -258,9 +262,11 @@ def _pattern_of(kind, file, ranks, specials, pattern):
     if kind in _known: return _known[kind][0]
     is_gpt2 = (max(ranks.values())+1, specials) == _known['gpt2'][1:3]  # GPT-2's own files under another name
     taken = set(specials.values()) & set(ranks.values())
-    if taken and not is_gpt2: raise ValueError(f'id {min(taken)} of a special token is a token of {file} already')
+    if taken and not is_gpt2:
+        raise ValueError(f'id {min(taken)} of a special token is a token of {file} already')
     if is_gpt2 and not pattern: return GPT2_PATTERN
-    if not pattern: raise ValueError(f'{file} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
+    if not pattern:
+        raise ValueError(f'{file} does not say how it cuts text: give pattern=…, or as kind one of {", ".join(_known)}')
     return pattern
 
 # %% ../nbs/02b_tokenizer.ipynb #69f47c5a
@@ -270,14 +276,17 @@ def _char_codec(text, unknown):
     "The characters of a text, sorted."
     chars = set().union(*iter_texts([] if text is None else text))
     _utf8(''.join(sorted(chars)))
-    if not chars: raise ValueError("kind='char' needs text=…, the text whose characters become the vocabulary")
+    if not chars:
+        raise ValueError("kind='char' needs text=…, the text whose characters become the vocabulary")
     return CharCodec(sorted(chars), unknown)
 
 def _bpe_codec(text, vocab_size, n_special):
     "Merges learned from a text."
-    if text is None or vocab_size is None: raise ValueError("kind='bpe' needs text=… and vocab_size=… to train on, or path=… to read")
+    if text is None or vocab_size is None:
+        raise ValueError("kind='bpe' needs text=… and vocab_size=… to train on, or path=… to read")
     n = vocab_size - n_special - 256
-    if n < 0: raise ValueError(f'vocab_size {vocab_size} is too small: 256 bytes and {n_special} special tokens make {256+n_special}')
+    if n < 0:
+        raise ValueError(f'vocab_size {vocab_size} is too small: 256 bytes and {n_special} special tokens make {256+n_special}')
     merges = _train_merges(text, n)
     if len(merges) < n:
         made = vocab_size-n+len(merges)
@@ -317,11 +326,13 @@ class Tokenizer:
 
     def _make(self, text, vocab_size, special_tokens, unknown, pattern):
         "A new vocabulary; its special tokens come last."
-        if pattern: raise ValueError(f'pattern is for vocabularies from a file; a new one of kind {self.token_kind!r} needs none')
+        if pattern:
+            raise ValueError(f'pattern is for vocabularies from a file; a new one of kind {self.token_kind!r} needs none')
         names = list(_number(['<|endoftext|>'] if special_tokens is None else special_tokens, 0))
         self._codec = _new_codec(self.token_kind, text, vocab_size, len(names), unknown)
         taken = self._codec.vocab().keys() & set(names)
-        if taken: raise ValueError(f'{min(taken)!r} is a token of this vocabulary already: name the special token otherwise')
+        if taken:
+            raise ValueError(f'{min(taken)!r} is a token of this vocabulary already: name the special token otherwise')
         self.special_tokens = _number(names, self._codec.n_tokens)
         if isinstance(special_tokens, dict) and special_tokens != self.special_tokens:
             raise ValueError(f'in a new vocabulary the ids of special tokens follow the others, {self.special_tokens}: give names only')
@@ -374,7 +385,8 @@ def encode_array(self:Tokenizer,
     "Like `encode`, as an array: no Python object per token."
     names = self.special_tokens if allowed_special == 'all' else allowed_special
     unknown = set(names) - set(self.special_tokens)
-    if unknown: raise ValueError(f'{min(unknown)!r} is not among the special tokens {list(self.special_tokens)}')
+    if unknown:
+        raise ValueError(f'{min(unknown)!r} is not among the special tokens {list(self.special_tokens)}')
     if not names or not isinstance(text, str): return self._codec.encode(text)
     longest_first = sorted(names, key=len, reverse=True)
     parts = re.split('(' + '|'.join(map(re.escape, longest_first)) + ')', text)  # text, name, text, …
@@ -411,7 +423,8 @@ def encode_batch(self:Tokenizer,
 def _as_ids(ids):
     "A flat array of integers."
     ids = np.asarray(ids).reshape(-1)
-    if ids.size and ids.dtype.kind not in 'iu': raise TypeError(f'ids must be integers, these are {ids.dtype}')
+    if ids.size and ids.dtype.kind not in 'iu':
+        raise TypeError(f'ids must be integers, these are {ids.dtype}')
     return ids
 
 @patch
@@ -422,11 +435,14 @@ def decode(self:Tokenizer,
     "The text behind `ids`."
     ids = _as_ids(ids)
     bad = (ids < 0) | (ids >= self.vocab_size)
-    if bad.any(): raise ValueError(f'id {ids[bad][0]} at position {bad.argmax()} is not in a vocabulary of {self.vocab_size}')
-    if isinstance(self._codec, HFCodec): return self._codec.tok.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
+    if bad.any():
+        raise ValueError(f'id {ids[bad][0]} at position {bad.argmax()} is not in a vocabulary of {self.vocab_size}')
+    if isinstance(self._codec, HFCodec):
+        return self._codec.tok.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
     names = {i: b'' if skip_special_tokens else t.encode() for t,i in self.special_tokens.items()}
     try: parts = [names[i] if i in names else self._codec.token_bytes(i) for i in ids.tolist()]
-    except KeyError as e: raise ValueError(f'id {e.args[0]} stands for nothing: this vocabulary leaves it out') from None
+    except KeyError as e:
+        raise ValueError(f'id {e.args[0]} stands for nothing: this vocabulary leaves it out') from None
     return b''.join(parts).decode(errors='replace')
 
 # %% ../nbs/02b_tokenizer.ipynb #daa4fa2b
@@ -469,8 +485,10 @@ def save(self:Tokenizer,
     codec = self._codec
     ours = {'token_kind': self.token_kind, 'unknown': getattr(codec, 'unknown', 'error'), 'pattern': getattr(codec, 'pattern', None)}
     config = {'tokenizer_class': 'PreTrainedTokenizerFast', 'clean_up_tokenization_spaces': False, **roles, 'llm_lab': ours}
-    with atomic_write(folder/'tokenizer.json') as part: part.write_text(self.to_json(), encoding='utf-8')
-    with atomic_write(folder/'tokenizer_config.json') as part: part.write_text(json.dumps(config, indent=2), encoding='utf-8')
+    with atomic_write(folder/'tokenizer.json') as part:
+        part.write_text(self.to_json(), encoding='utf-8')
+    with atomic_write(folder/'tokenizer_config.json') as part:
+        part.write_text(json.dumps(config, indent=2), encoding='utf-8')
     return folder
 
 @patch(cls_method=True)
@@ -521,8 +539,10 @@ def add_special_tokens(
     "The one place where BOS and EOS are added."
     ids = _as_ids(ids).astype(np.int32)
     front,back = tokenizer.bos_id if bos else None,tokenizer.eos_id if eos else None
-    if front is not None and len(ids) and ids[0] == front: raise ValueError(f'the document begins with BOS ({front}) already: a second one would be learned; pass bos=False')
-    if back is not None and len(ids) and ids[-1] == back: raise ValueError(f'the document ends with EOS ({back}) already: a second one would be learned; pass eos=False')
+    if front is not None and len(ids) and ids[0] == front:
+        raise ValueError(f'the document begins with BOS ({front}) already: a second one would be learned; pass bos=False')
+    if back is not None and len(ids) and ids[-1] == back:
+        raise ValueError(f'the document ends with EOS ({back}) already: a second one would be learned; pass eos=False')
     mark = lambda i: np.array([] if i is None else [i], np.int32)
     return np.concatenate([mark(front), ids, mark(back)])
 

@@ -250,7 +250,6 @@ def on_device(
     parts = [*batch, doc_ids, position_ids]
     return [None if t is None else t.to(device, non_blocking=True) for t in parts]
 
-# %% ../nbs/03b_training.ipynb #067c1a05
 def bytes_of_tokens(
     tokenizer:object, # has `token_bytes`; if not, bytes are not counted
 ):              # (V,) tensor of text bytes behind each id, or None
@@ -370,7 +369,7 @@ class FitSettings:
         lr_share(0, self.max_iters, schedule=self.schedule)
         for interval in (self.eval_interval, self.save_interval, self.sample_interval): Every(interval)
 
-# %% ../nbs/03b_training.ipynb #3707cd9f
+# %% ../nbs/03b_training.ipynb #66751c04
 _decides = 'max_iters schedule warmup_iters decay_share final_share grad_accum grad_clip dtype seed'.split()
 
 @patch
@@ -513,7 +512,6 @@ def advance(self:TrainingRun) -> dict:     # loss, n_tokens, grad_norm
     if self.bar: self.bar.update(self.state.step, out['loss'], self.rate)
     return out
 
-# %% ../nbs/03b_training.ipynb #83c31fe2
 @patch
 def keep_state(self:TrainingRun):
     "Bring `model.train_state` up to date."
@@ -619,6 +617,7 @@ def make_timers(self:TrainingRun):
     s = self.settings
     self.timers = dict(eval=Every(s.eval_interval), sample=Every(s.sample_interval),
                        save=Every('60s' if s.save_interval is None else s.save_interval))
+    if s.save_interval is None: self.timers['save'].last -= 40   # the first one after twenty seconds
 
 @patch
 def due(self:TrainingRun) -> set:   # of 'log', 'eval', 'sample' and 'save'
@@ -654,7 +653,9 @@ def _check_start(run:TrainingRun):
     s,state = run.settings,run.state
     if run.is_last: raise ValueError(f'this model has already done {state.step} steps: raise max_iters, or set model.train_state = None to begin a new run')
     if not has_split(run.loader, 'train'): raise ValueError('no rows to train on: give the loader more text, or a smaller block_size')
-    if s.sample_interval: run.model.prompt_ids(s.sample_prompt)
+    if s.sample_interval:
+        from llm_lab.generation import prompt_ids                # the page after, which builds on this one
+        prompt_ids(run.model, s.sample_prompt)
     _check_val(run)
 
 def _open_outputs(run:TrainingRun, saver, stack:ExitStack):
@@ -663,6 +664,7 @@ def _open_outputs(run:TrainingRun, saver, stack:ExitStack):
     folder = getattr(saver, 'checkpoint_dir', None)
     if process_rank() == 0:
         run.saver = saver
+        if folder: run.model.hf_state_dict()                     # a model that cannot be saved, with adapters, say, tells now
         if hasattr(saver, 'claim'): saver.claim()                # before anything in the folder is touched
         if folder: run.listeners.append(JSONLog(Path(folder)/'log.jsonl', state.step))
         names = [s.loggers] if isinstance(s.loggers, str) else s.loggers

@@ -19,7 +19,7 @@ def blocks(path):
     "The page as Markdown blocks: prose as it is, code fenced, printed output indented."
     for cell in NBProcessor(path, process=False).nb.cells:
         source = ''.join(cell.source).strip()
-        if not source or re.match(r'#\s*\|\s*(hide|default_exp)', source): continue
+        if not source or {'hide', 'default_exp'} & set(getattr(cell, 'directives_', None) or ()): continue
         if cell.cell_type == 'markdown': yield source
         elif cell.cell_type == 'code':
             yield '```python\n' + re.sub(r'(?m)^#\s*\|.*\n', '', source) + '\n```'

@@ -12,7 +12,9 @@ language = dict(codemirror_mode=dict(name='ipython', version=3), file_extension=
 
 def is_folded(source):
     "Cells that a reader may skip: hidden ones, and answers."
-    return bool(re.search(r'(?m)^#\s*\|\s*(hide\b|default_exp\b|code-fold:\s*true)', source))
+    lines = [l for l in source.splitlines() if l.strip() and not re.match(r'#\s*\|', l)]
+    only_imports = 'export' in source and all(re.match(r'(from|import|__getattr__)\b', l) for l in lines)
+    return only_imports or bool(re.search(r'(?m)^#\s*\|\s*(hide\b|default_exp\b|code-fold:\s*true)', source))
 
 def tidy(book):
     "The same notebook, folded."
