@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .bpe import iter_texts
-from .files import OutputError, check_output, read_json, read_manifest, sha256_of, write_json
+from .files import OutputError, check_output, check_readable, naming_errors, read_json, read_manifest, sha256_of, write_json
 from .packing import RowPlan, TokenLedger, plan_rows, _lay_rows
 from .tokenizer import HFCodec, Tokenizer, add_special_tokens, front_id
 
@@ -430,7 +430,9 @@ def from_folder(cls:GPTDataLoader,
     **kw:object,          # more arguments of `GPTDataLoader`
 ) -> GPTDataLoader:       # ready for `get_batch`
     "Batches from tokens on disk."
-    return cls(config, tokenizer or Tokenizer.load(folder), **kw)._read(Path(folder))
+    check_readable(folder)
+    loader = cls(config, tokenizer or Tokenizer.load(folder), **kw)
+    with naming_errors(folder): return loader._read(Path(folder))
 
 # %% ../nbs/02c_batches.ipynb #4c8390b0
 @patch

@@ -17,7 +17,7 @@ import json, math, os, re, shutil, struct, warnings
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from fastcore.basics import patch
-from .files import (OutputError, check_output, find_damage, folder_lock, foreign_files, is_ours,
+from .files import (OutputError, check_output, check_readable, find_damage, folder_lock, foreign_files, is_ours, naming_errors,
                            read_json, read_manifest, settle, sha256_of, write_folder, write_manifest)
 from .runtime import process_rank, resolve_device, resolve_dtype, slow
 
@@ -557,6 +557,11 @@ def read_model(
 ) -> tuple:                         # (model, optimizer state or None)
     "A GPT from anything we can read."
     path = Path(path)
+    check_readable(path)
+    with naming_errors(path): return _read(path, verify, changes, tokenizer, dtype)
+
+def _read(path:Path, verify:bool, changes, tokenizer, dtype) -> tuple:
+    "A GPT and its optimizer's state, by what lies there."
     if _is_checkpoint(path): return read_checkpoint(path, verify, changes, dtype)
     if damage := verify and is_ours(path) and find_damage(path, verify): raise ValueError(damage)
     from llm_lab.museum import old_tokenizer, read_old
@@ -689,6 +694,11 @@ def open_model(
     device = resolve_device(device)
     if dtype is not None: dtype = resolve_dtype(dtype, device)
     if verify and is_ours(path): _check_whole(path, verify)
+    check_readable(path)
+    with naming_errors(path): return _open(path, device, dtype, verify, root)
+
+def _open(path:Path, device:str, dtype, verify:bool, root) -> tuple:
+    "Whatever lies there, by its kind."
     if (path/'adapter_config.json').is_file(): return _open_adapter(path, device, dtype, root)
     if _is_transformers(path): return _open_transformers(path, device, dtype)
     model,_ = read_model(path, verify, dtype=dtype)
@@ -761,6 +771,11 @@ def get_model_info(
 ) -> dict:                         # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
     "What a checkpoint holds, without loading its weights."
     folder = find_model(name, base_dir or root)
+    check_readable(folder)
+    with naming_errors(folder): return _tell(folder)
+
+def _tell(folder:Path) -> dict:
+    "What a folder says about the model in it."
     files = [p for p in (sorted(folder.iterdir()) if folder.is_dir() else [folder]) if p.is_file()]
     sizes = {p.name: p.stat().st_size for p in files}
     about = dict(name=folder.stem, checkpoint=None, folder=str(folder), step=None, tokens=None, eval_loss=None, tokenizer=None, has_optimizer=False, versions={})
@@ -784,9 +799,8 @@ def _count_params(folder:Path) -> int|None:
 
 def _n_numbers(path:Path) -> int:
     "Numbers in a .safetensors file, from its table of contents."
-    with open(path, 'rb') as f: table = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
-    table.pop('__metadata__', None)
-    return sum(math.prod(t['shape']) for t in table.values())
+    from llm_lab.hub import safetensors_header
+    return sum(math.prod(shape) for _,shape,*_ in safetensors_header(path).values())
 
 def _old_info(path:Path) -> dict:
     "The same for a checkpoint of another time; its weights have to be read."

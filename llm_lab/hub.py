@@ -25,6 +25,7 @@ def _place(entry:dict, start:int) -> tuple:
     "One row of the table: dtype, shape, first byte, last byte + 1."
     first,last = entry['data_offsets']
     if not 0 <= first <= last: raise ValueError('a tensor that ends before it begins')
+    if not all(isinstance(n, int) and n >= 0 for n in entry['shape']): raise ValueError('a tensor with a size that is no number')
     return entry['dtype'], entry['shape'], start + first, start + last
 
 def safetensors_header(

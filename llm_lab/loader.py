@@ -15,7 +15,7 @@ import json, logging, os, re, threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .files import read_json, read_manifest
+from .files import naming_errors, read_json, read_manifest
 from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapshot, check_folder, copy_from_cache, describe_other,
                          fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline, safetensors_header)
 from .runtime import resolve_device, resolve_dtype
@@ -359,8 +359,10 @@ class ModelLoader:
         folder = Path(folder or self.prepare())
         if not has_tokenizer(folder): raise ModelFilesError(f'{folder} has no tokenizer files (tokenizer.json, vocab.json …). Fetch them: {_repair(self.model_name_or_path, folder)}')
         slow = {} if self.use_fast_tokenizer else dict(use_fast=False)
-        try: return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=self.trust_remote_code, **slow)
-        except Exception as e: raise _named(e, f'the tokenizer in {folder}') from e
+        kw = dict(local_files_only=True, trust_remote_code=self.trust_remote_code, **slow)
+        try:
+            with naming_errors(folder): return AutoTokenizer.from_pretrained(folder, **kw)
+        except ValueError as e: raise _named(e.__cause__ or e, f'the tokenizer in {folder}') from e
 
     def load_model_and_tokenizer(self) -> tuple:
         "Both; a tokenizer without a padding token gets its end token as one."

@@ -9,7 +9,7 @@ __all__ = ['fold_head_bias', 'from_mypt', 'from_nanogpt', 'read_llama2c', 'old_t
 # %% ../nbs/04a_museum.ipynb #museum04
 import json, math, re, struct, warnings
 from pathlib import Path
-from .files import check_output, load_pickle, load_pt, read_json, write_folder
+from .files import check_output, check_readable, load_pickle, load_pt, naming_errors, read_json, write_folder
 
 # %% ../nbs/04a_museum.ipynb #f4cac3fe
 def fold_head_bias(
@@ -322,8 +322,6 @@ def _read_pt(path:Path, tokenizer, changes):
     if is_mypt and (folder/'config.json').exists(): return _read_bundle(folder, state, tokenizer, changes)
     raise ValueError(f'{path} holds {", ".join(sorted(map(str, found))[:6])}: not a layout we know')
 
-_broken = (KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError, UnicodeError, struct.error)
-
 def read_old(
     path:Path,                # a file or folder of another time or project
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
@@ -337,8 +335,8 @@ def read_old(
                                          f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
         path = path/'model.pt' if old == path else old
     read = _read_bin if path.suffix == '.bin' else _read_pt
-    try: return read(path, tokenizer, changes)
-    except _broken as e: raise ValueError(f'{path} is not what it looks like ({type(e).__name__}: {str(e)[:200]}): it was altered, or written by another program') from e
+    check_readable(path)
+    with naming_errors(path): return read(path, tokenizer, changes)
 
 # %% ../nbs/04a_museum.ipynb #319ba839
 def convert_legacy_checkpoint(

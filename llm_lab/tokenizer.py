@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from .bpe import BPECodec, ByteCodec, CharCodec, GPT2_PATTERN, iter_texts, merges_to_ranks
 from .bpe import _char_byte, _hidden, _train_merges, _utf8, _visible
-from .files import atomic_write, load_pickle, read_json
+from .files import atomic_write, check_readable, load_pickle, naming_errors, read_json
 
 # %% ../nbs/02b_tokenizer.ipynb #af805fa6
 class HFCodec:
@@ -230,10 +230,12 @@ def _read_codec(path, spec, ours, specials):
 def _read_tokenizer_json(path):
     "(codec, special tokens, roles) of a tokenizer.json and the tokenizer_config.json beside it."
     spec = read_json(path)
+    check_readable(path.parent)
     if not isinstance(spec, dict) or not {'model', 'pre_tokenizer', 'added_tokens', 'normalizer'} <= spec.keys():
         raise ValueError(f'{path} is no tokenizer.json: it begins {str(spec)[:40]!r}')
     config = path.with_name('tokenizer_config.json')
     config = read_json(config) if config.is_file() else {}
+    if not isinstance(config, dict): raise ValueError(f'{path.with_name("tokenizer_config.json")} does not hold settings by name')
     specials = {t['content']: t['id'] for t in spec['added_tokens'] if t['special']}
     roles = _read_roles(config)
     ours = config.get('llm_lab', {})
@@ -331,7 +333,8 @@ class Tokenizer:
         self.token_kind = kind
         is_new = path is None and kind not in _known
         if is_new: roles = self._make(text, vocab_size, special_tokens, unknown, pattern)
-        else: roles = self._open(path, unknown, pattern, special_tokens)
+        else:
+            with naming_errors(kind if path is None else path): roles = self._open(path, unknown, pattern, special_tokens)
         self.roles = {r: t for r,names in _roles.items() for t in names[::-1] if t in self.special_tokens}  # the customary names
         self.roles |= {r: t for r,t in roles.items() if r in _roles and t in self.special_tokens}
         bos = self.roles.get('bos')
@@ -526,8 +529,9 @@ def load(cls:Tokenizer,
     "Read a tokenizer back."
     path = _in_folder('hf', folder)[0]
     config = path.with_name('tokenizer_config.json')
-    config = read_json(config) if config.is_file() else {}
-    return cls(config.get('llm_lab', {}).get('token_kind', 'hf'), path=path)
+    with naming_errors(path):
+        config = read_json(config) if config.is_file() else {}
+        return cls(config.get('llm_lab', {}).get('token_kind', 'hf'), path=path)
 
 @patch
 def to_hf(self:Tokenizer,
