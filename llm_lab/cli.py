@@ -16,7 +16,7 @@ from .files import find_damage, is_ours, read_json, read_manifest, write_json
 from .lab import copy_pages, lab, pages_folder
 from .run import RunSettings, run_lab, write_parquet
 from .runtime import quiet
-from .terminal import convert, generate, inspect_, pack_texts, read_input, train
+from .terminal import convert, generate, inspect_, pack_texts, read_input, run_folder, train
 
 # %% ../nbs/08_cli.ipynb #86344d85
 def reading_options(
@@ -276,13 +276,17 @@ def eval_(
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
     from llm_lab.checkpoint import open_model
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
+    from llm_lab.tokenizer import front_id
     texts = list(read_input(input, **pick(opening_and_reading, 'reading'))['text'])
     if limit: texts = texts[::-(-len(texts)//limit)]
     with quiet():
         opened,tokenizer = open_model(model, **pick(opening_and_reading, 'opening'))
-        bits = bits_per_byte(opened, texts, tokenizer, batch_size=batch_size)
-        guesses = perplexity(opened, texts, tokenizer=tokenizer, batch_size=batch_size)
+        if tokenizer is None: raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
+        how = dict(tokenizer=tokenizer, batch_size=batch_size, bos_id=front_id(tokenizer))
+        bits = bits_per_byte(opened, texts, **how)
+        guesses = perplexity(opened, texts, **how)
     scores = dict(documents=len(texts), bits_per_byte=float(bits), perplexity=float(guesses), **compression_bits_per_byte(texts))
+    if how['bos_id'] is not None: scores['bos_id'] = how['bos_id']             # before each document, as this tokenizer does it
     if output: write_json(output, scores)
     print(json.dumps(scores, indent=2))
 
@@ -310,12 +314,24 @@ def _our_folders(root:Path) -> list[Path]:
     "This folder and those in it that carry a manifest of ours."
     return [p.parent for p in sorted(root.rglob('manifest.json')) if is_ours(p.parent)]
 
+def _accept(found:list[Path], folder:str):
+    "Say what changed since folders were written, and take them as they are."
+    from llm_lab.checkpoint import accept_changes
+    if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
+    for f in found:
+        changes = accept_changes(f)
+        print(f'{f}: {"; ".join(changes) + ": accepted" if changes else "as written"}')
+
 def verify(
-    folder:str,  # a model folder, a checkpoint, tokens, or a whole run
-):
+    folder:str,         # a model folder, a checkpoint, tokens, or a whole run; a run's name too
+    *,
+    accept:bool=False,  # take the folder as it is now: say what differs, and note the new hashes
+) -> None:
     "Check every file of a folder: present, whole, unaltered."
     from llm_lab.loader import verify_model
-    found = _our_folders(Path(folder)) if Path(folder).is_dir() else []
+    place = Path(folder) if Path(folder).exists() else run_folder(folder)
+    found = _our_folders(place) if place.is_dir() else []
+    if accept: return _accept(found, folder)
     if not found:
         report = verify_model(folder)
         print(report)
@@ -437,13 +453,15 @@ def merge(
     model:str,     # a run's name, or the folder of the base model
     adapter:str,   # adapter folder in PEFT's format
     output:str,    # folder for the merged model
+    *,
+    verify:bool=False,  # also compare the sha256 of every file of the base model
 ) -> None:
     "Merge a LoRA adapter into its base model and certify that the outputs are the same."
     from llm_lab.checkpoint import find_model
     from llm_lab.loader import ModelLoader
     from llm_lab.lora import load_adapter, save_merged
     with quiet():
-        base,tok = ModelLoader(find_model(model), offline=True).load_model_and_tokenizer()
+        base,tok = ModelLoader(find_model(model), offline=True, verify=verify).load_model_and_tokenizer()
         report = save_merged(load_adapter(base, adapter), tok, output)
     print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
 
