@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOC_PACKAGES', 'LEDGER_COLUMNS', 'python_docs', 'Verdict', 'Limit', 'Rule', 'Ledger', 'check_text_column',
-           'text_batches', 'column', 'map_batches', 'snippet', 'clean_dataset', 'count_long_lines',
+           'text_batches', 'column', 'map_batches', 'snippet', 'clean_dataset', 'rule_or_filter', 'count_long_lines',
            'paragraph_length_filter', 'edges', 'plot_measure', 'repeats', 'paragraph_repeats',
            'paragraph_repetition_filter', 'normalise', 'CorpusRule', 'find_copies', 'deduplication', 'default_rules',
            'split_documents', 'summary_pairs']
@@ -16,10 +16,12 @@ __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 # %% ../nbs/01_data_cleaning.ipynb #cf33e139
 import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata, warnings
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fastcore.basics import patch
-from functools import partial
+from functools import partial, wraps
 from importlib import metadata, util
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,6 +132,10 @@ class Limit:
     measure:str           # what is measured
     low:float|None=None   # smallest value that stays; None: no lower end
     high:float|None=None  # largest value that stays; None: no upper end
+    def __post_init__(self):
+        for end in (self.low, self.high):
+            if end is not None and (not isinstance(end, Real) or math.isnan(end)):
+                raise TypeError(f'the limit of {self.measure!r} is {repr(end)[:60]}, expected a number or None')
     def judge(self,
         value:float,  # what was measured
     ) -> Verdict:     # inside or outside, with the nearer end
@@ -193,7 +199,6 @@ class Ledger:
     steps:list=field(default_factory=list)    # one dict per rule, in order: rule, params, dropped, edited, left, wall_s
     dropped:list=field(default_factory=list)  # one dict per dropped row, with the keys `LEDGER_COLUMNS`
     near:list=field(default_factory=list)     # per rule, the rows that only just stayed
-    notes:list=field(default_factory=list)    # what a person should know about how the files were read
     @property
     def kept(self): return self.read - sum(self.counts.values())
     @property
@@ -222,7 +227,7 @@ class Ledger:
         return self
 
     def __repr__(self): return f'Ledger: {self.read:,} read, {self.kept:,} kept' + ''.join(f', {n:,} dropped by {rule}' for rule,n in self.counts.items() if n)
-    def to_dict(self): return dict(read=self.read, kept=self.kept, counts=self.counts, steps=self.steps, near=self.near, notes=self.notes, dropped=self.dropped)
+    def to_dict(self): return dict(read=self.read, kept=self.kept, counts=self.counts, steps=self.steps, near=self.near, dropped=self.dropped)
     def _repr_markdown_(self):
         rows = [f"| {s['rule']} | {s['edited']:,} | {s['dropped']:,} | {s['left']:,} |" for s in self.steps]
         return '\n'.join(['| rule | edited | dropped | left |', '| --- | ---: | ---: | ---: |', f'| *read* | | | {self.read:,} |', *rows])
@@ -249,7 +254,7 @@ def load(cls:Ledger,
     "Read back what `save` wrote."
     import pyarrow.parquet as pq
     summary = json.loads((Path(folder)/'ledger.json').read_text(encoding='utf-8'))
-    return cls(summary['read'], summary['steps'], pq.read_table(Path(folder)/'ledger.parquet').to_pylist(), summary['near'], summary.get('notes', [])).check()
+    return cls(summary['read'], summary['steps'], pq.read_table(Path(folder)/'ledger.parquet').to_pylist(), summary['near']).check()
 
 # %% ../nbs/01_data_cleaning.ipynb #7c23acc5
 @patch
@@ -380,49 +385,51 @@ def clean_dataset(
     rules=None,          # rules, applied in this order; None: `default_rules()`
     progress:bool|None=None, # None: a bar on a terminal only
     num_proc:int|None=None, # processes; None: this one
-    ledger:Ledger|None=None, # what reading these rows left behind: cleaning goes on in a copy of it; None: a new one
 ):                       # (the rows that stay, the `Ledger`)
     "Apply rules in order and account for every row."
+    import numpy as np
     if not hasattr(ds, '__len__'): raise TypeError(f'{type(ds).__name__} has no length: stream through ds.map(rule, batched=True), or load it with prepare_dataset')
     rules = default_rules() if rules is None else [rules] if isinstance(rules, Rule) else list(rules)
     check_text_column(ds)
-    ledger,rows = _opened(ledger, len(ds))
-    names = Counter(s['rule'] for s in ledger.steps)
+    ledger,rows,names = Ledger(read=len(ds)),np.arange(len(ds)),Counter()
     for rule in rules:
         names[rule.name] += 1
         name = rule.name + (f'#{names[rule.name]}' if names[rule.name] > 1 else '')
-        ds,rows = _apply_and_book(rule, name, ds, rows, ledger, num_proc, progress)
+        start,before = time.perf_counter(),ds
+        ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
+        gone = np.flatnonzero(found['dropped'])
+        margin = np.where(found['dropped'], np.inf, found['margin'])
+        near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
+        for kind,which in ((ledger.dropped, gone), (ledger.near, near)):
+            for i,row in zip(map(int, which), before.select(which).select_columns([c for c in ('text', 'source') if c in before.column_names])):
+                kind.append(dict(rule=name, measure=str(found['measure'][i]), value=float(found['value'][i]), threshold=float(found['threshold'][i]),
+                                 source=str(row.get('source') or f'row {rows[i]}'), snippet=snippet(row['text']), row=int(rows[i]), twin=twins.get(i)))
+        rows = np.delete(rows, gone)
+        ledger.steps.append(dict(rule=name, params={k: v if isinstance(v, (int, float, str, bool, type(None))) else repr(v)[:200] for k,v in rule.params.items()},
+                                 dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
     return ds, ledger.check()
 
-def _opened(ledger, n_rows:int) -> tuple:
-    "(a ledger to go on in, for each row of the dataset its number in it)."
-    import numpy as np
-    if ledger is None: return Ledger(read=n_rows), np.arange(n_rows)
-    if ledger.kept != n_rows: raise ValueError(f'the ledger says that {ledger.kept:,} rows were kept, the dataset has {n_rows:,}: it is of other data')
-    gone = {d['row'] for d in ledger.dropped}
-    ledger = replace(ledger, steps=list(ledger.steps), dropped=list(ledger.dropped), near=list(ledger.near), notes=list(ledger.notes))
-    return ledger, np.array([row for row in range(ledger.read) if row not in gone], int)
-
-def _apply_and_book(rule:Rule, name:str, before, rows, ledger:Ledger, num_proc, progress) -> tuple:
-    "Apply one rule; its drops and near misses go to the ledger."
-    import numpy as np
-    start = time.perf_counter()
-    ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
-    gone = np.flatnonzero(found['dropped'])
-    margin = np.where(found['dropped'], np.inf, found['margin'])
-    near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
-    columns = [c for c in ('text', 'source') if c in before.column_names]
-    for entries,which in ((ledger.dropped, gone), (ledger.near, near)):
-        for i,row in zip(map(int, which), before.select(which).select_columns(columns)):
-            entries.append(dict(rule=name, measure=str(found['measure'][i]), value=float(found['value'][i]), threshold=float(found['threshold'][i]),
-                                source=str(row.get('source') or f'row {rows[i]}'), snippet=snippet(row['text']), row=int(rows[i]), twin=twins.get(i)))
-    params = {k: v if isinstance(v, (int, float, str, bool, type(None))) else repr(v)[:200] for k,v in rule.params.items()}
-    ledger.steps.append(dict(rule=name, params=params, dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
-    return ds, np.delete(rows, gone)
+# %% ../nbs/01_data_cleaning.ipynb #rf00a1b2
+def rule_or_filter(
+    make:object,  # a function that makes a `Rule` from settings
+):                # the same function, which judges a row, a batch or a dataset where it is given one
+    "Let a rule factory be used as a filter, by its defaults."
+    @wraps(make)
+    def make_or_judge(*args, **settings):
+        x = args[0] if args else None
+        if hasattr(x, 'column_names'): return make(*args[1:], **settings)(x)
+        if not isinstance(x, Mapping): return make(*args, **settings)
+        rule = make(*args[1:], **settings)
+        if rule.edit and not rule.limits:
+            raise TypeError(f'{rule.name} changes texts and drops none: use ds.map({make.__name__}(), batched=True), or clean_dataset')
+        texts = x['text']
+        return rule(x) if isinstance(texts, str) else [not rule.judge(t)[1].dropped for t in texts]
+    return make_or_judge
 
 # %% ../nbs/01_data_cleaning.ipynb #dd0ac435
 def count_long_lines(text, min_length): yield sum(len(line) >= min_length for line in text.split('\n'))
 
+@rule_or_filter
 def paragraph_length_filter(
     min_lines:int=3,   # lines that have to be long enough; 3 in mC4 (Xue et al. 2021)
     min_length:int=3,  # characters that make a line long enough; 200 in mC4
@@ -490,6 +497,7 @@ def paragraph_repeats(text):
     yield n/len(parts)
     yield chars/len(text)
 
+@rule_or_filter
 def paragraph_repetition_filter(
     max_paragraphs:float=0.3,  # share of paragraphs that repeat an earlier one (Rae et al. 2021)
     max_chars:float=0.2,       # share of characters in such paragraphs (Rae et al. 2021)
@@ -533,20 +541,22 @@ def find_copies(ds, num_proc=None, progress=None):
         else: first[key] = i
     return gone, {}
 
+@rule_or_filter
 def deduplication() -> Rule:
     "Keep the first of texts that are the same after normalising."
     return CorpusRule('deduplication', limits=(Limit('copy number', high=1),), find=find_copies)
 
 # %% ../nbs/01_data_cleaning.ipynb #b020f7aa
 def default_rules(
-    lang:str='en',  # language to keep
-) -> list:          # rules, in order
-    "The rules of a first run: gentle enough for docstrings, verse and short stories."
+    lang:str|None='en',  # ISO 639-1 code of the language to keep; None: all of them
+) -> list:               # rules, in order
+    "The rules of a first run: gentle enough for docstrings, verse, names and short stories, in any script."
     from llm_lab.duplicates import near_deduplication
-    from llm_lab.quality import language_filter, unicode_repair
-    shape = [paragraph_length_filter(min_lines=1, min_length=20), paragraph_repetition_filter()]
+    from llm_lab.quality import language_filter, length_filter, unicode_repair
+    shape = [length_filter(), paragraph_repetition_filter()]
     copies = [deduplication(), near_deduplication()]
-    return [unicode_repair(), *shape, *copies, language_filter(lang, min_score=0.1)]
+    language = [] if lang is None else [language_filter(lang, min_score=0.1, min_letters=20)]
+    return [unicode_repair(), *shape, *copies, *language]
 
 # %% ../nbs/01_data_cleaning.ipynb #d194e999
 def _unit(source:str) -> str:

@@ -92,7 +92,8 @@ def check_counts(
     for name,n in counts.items():
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ValueError(f'{name} is {n!r}, expected a whole number of at least 1')
-        if n >= 2**31: raise ValueError(f'{name} is {n:,}, which no machine holds')
+        if n >= 2**31:
+            raise ValueError(f'{name} is {n:,}, which no machine holds')
 
 # %% ../nbs/03_gpt_model.ipynb #4ac21a75
 def _check_known(what:str, value, known) -> None:
@@ -103,17 +104,22 @@ def _check_numbers(c) -> None:
     "Refuse sizes that are no sizes."
     counts = 'vocab_size block_size n_layer n_head n_embd n_kv_head head_dim n_inner batch_size'.split()
     check_counts(**{name: getattr(c, name) for name in counts if getattr(c, name) is not None})
-    if not 0 <= c.dropout < 1: raise ValueError(f'dropout is {c.dropout}, expected a share from 0 up to below 1')
+    if not 0 <= c.dropout < 1:
+        raise ValueError(f'dropout is {c.dropout}, expected a share from 0 up to below 1')
     for name in ('norm_eps', 'rope_theta'):
         value = getattr(c, name)
-        if not 0 < value < math.inf: raise ValueError(f'{name} is {value}, expected a number above 0')
+        if not 0 < value < math.inf:
+            raise ValueError(f'{name} is {value}, expected a number above 0')
 
 def _check_heads(c) -> None:
     "Refuse heads that do not fit the channels or one another."
-    if c.head_dim is None and c.n_embd % c.n_head: raise ValueError(f'n_embd {c.n_embd} is not a multiple of n_head {c.n_head}')
-    if c.n_head % c.n_kv_head: raise ValueError(f'n_head {c.n_head} is not a multiple of n_kv_head {c.n_kv_head}')
+    if c.head_dim is None and c.n_embd % c.n_head:
+        raise ValueError(f'n_embd {c.n_embd} is not a multiple of n_head {c.n_head}')
+    if c.n_head % c.n_kv_head:
+        raise ValueError(f'n_head {c.n_head} is not a multiple of n_kv_head {c.n_kv_head}')
     head_dim = c.head_dim or c.n_embd//c.n_head
-    if c.has_rope and head_dim % 2: raise ValueError(f'rotary positions turn channels in pairs, but head_dim {head_dim} is odd')
+    if c.has_rope and head_dim % 2:
+        raise ValueError(f'rotary positions turn channels in pairs, but head_dim {head_dim} is odd')
 
 _llama3_keys = {'rope_type', 'factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'}
 
@@ -121,20 +127,27 @@ def _check_rope_scaling(c) -> None:
     "Refuse a stretching of rotary positions that we do not compute."
     s = c.rope_scaling
     if s is None: return
-    if not c.has_rope: raise ValueError('rope_scaling stretches rotary positions, which this model does not have')
-    if s.get('rope_type') != 'llama3': raise ValueError(f"rope_scaling of type {s.get('rope_type')!r} is not known; known: 'llama3'")
-    if set(s) != _llama3_keys: raise ValueError(f'rope_scaling has the fields {sorted(s)}, expected {sorted(_llama3_keys)}')
+    if not c.has_rope:
+        raise ValueError('rope_scaling stretches rotary positions, which this model does not have')
+    if s.get('rope_type') != 'llama3':
+        raise ValueError(f"rope_scaling of type {s.get('rope_type')!r} is not known; known: 'llama3'")
+    if set(s) != _llama3_keys:
+        raise ValueError(f'rope_scaling has the fields {sorted(s)}, expected {sorted(_llama3_keys)}')
 
 def _check_family(c) -> None:
     "Refuse a shape that the family's transformers class does not have."
     if c.arch == 'custom': return
-    hint = f"use arch='custom' for a mix of your own, which no transformers class can open"
+    hint = "use arch='custom' for a mix of your own, which no transformers class can open"
     for flag in ('norm', 'is_gated', 'has_rope', 'qk_norm'):
-        value,usual = getattr(c, flag),FAMILIES[c.arch][flag]
-        if value != usual: raise ValueError(f'{flag} is {value!r}, but arch {c.arch!r} has {usual!r}: {hint}')
-    if c.qk_norm and c.bias: raise ValueError(f"arch {c.arch!r} has no biases in its MLP: use bias=False, or arch='llama'")
+        value = getattr(c, flag)
+        usual = FAMILIES[c.arch][flag]
+        if value != usual:
+            raise ValueError(f'{flag} is {value!r}, but arch {c.arch!r} has {usual!r}: {hint}')
+    if c.qk_norm and c.bias:
+        raise ValueError(f"arch {c.arch!r} has no biases in its MLP: use bias=False, or arch='llama'")
     if c.has_rope: return
-    if c.n_kv_head != c.n_head: raise ValueError(f"arch {c.arch!r} has no shared key heads: leave n_kv_head out, or use arch='llama'")
+    if c.n_kv_head != c.n_head:
+        raise ValueError(f"arch {c.arch!r} has no shared key heads: leave n_kv_head out, or use arch='llama'")
     if c.head_dim not in (None, c.n_embd/c.n_head):
         raise ValueError(f"arch {c.arch!r} has heads of n_embd/n_head channels: leave head_dim out, or use arch='llama'")
 
@@ -256,8 +269,10 @@ def make_norm(
 # %% ../nbs/03_gpt_model.ipynb #7ac1bfef
 def _stretched(speeds:Tensor, scaling:dict) -> Tensor:
     "Rotary speeds as Llama 3.1 slows them down for longer texts: slow pairs by `factor`, fast ones not at all."
-    turns = scaling['original_max_position_embeddings']*speeds/(2*math.pi)     # within the text of the first training
-    low,high = scaling['low_freq_factor'],scaling['high_freq_factor']
+    n = scaling['original_max_position_embeddings']
+    turns = n*speeds/(2*math.pi)                                               # within the text of the first training
+    low = scaling['low_freq_factor']
+    high = scaling['high_freq_factor']
     kept = ((turns - low)/(high - low)).clamp(0, 1)
     return speeds*(kept + (1 - kept)/scaling['factor'])
 
@@ -268,10 +283,13 @@ def rope_table(
     scaling:dict|None=None,  # `rope_scaling` of a config
 ) -> tuple[Tensor, Tensor]:  # cosines and sines (n, D); the sines of the first half are negative
     "The angle by which each pair of channels turns at each position."
-    speeds = theta**(-torch.arange(0, head_dim, 2).float()/head_dim)           # (D/2,)
+    pairs = torch.arange(0, head_dim, 2).float()
+    speeds = theta**(-pairs/head_dim)                                          # (D/2,)
     if scaling: speeds = _stretched(speeds, scaling)
-    angles = torch.arange(n).float()[:,None]*speeds                            # (n, D/2)
-    cos,sin = angles.cos(),angles.sin()
+    positions = torch.arange(n).float()
+    angles = positions[:, None]*speeds                                         # (n, D/2)
+    cos = angles.cos()
+    sin = angles.sin()
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 def apply_rope(
@@ -302,11 +320,17 @@ class Attention(nn.Module):
         rope:tuple|None=None,  # cosines and sines of the positions
     ):                         # queries (B, H, T, D), keys and values (B, n_kv_head, T, D)
         "Queries, keys and values of every head."
-        c,(B,T,_) = self.config,x.shape
-        q,k,v = self.qkv(x).view(B, T, -1, c.head_dim).split([c.n_head, c.n_kv_head, c.n_kv_head], 2)
-        if c.qk_norm: q,k = self.q_norm(q),self.k_norm(k)
-        q,k,v = q.transpose(1, 2),k.transpose(1, 2),v.transpose(1, 2)
-        if rope is not None: q,k = apply_rope(q, *rope),apply_rope(k, *rope)
+        c = self.config
+        B,T,_ = x.shape
+        heads = self.qkv(x).view(B, T, -1, c.head_dim)                         # (B, T, H + 2 n_kv_head, D)
+        q,k,v = heads.split([c.n_head, c.n_kv_head, c.n_kv_head], 2)
+        if c.qk_norm:
+            q = self.q_norm(q)
+            k = self.k_norm(k)
+        q,k,v = (t.transpose(1, 2) for t in (q, k, v))                         # (B, heads, T, D)
+        if rope is not None:
+            q = apply_rope(q, *rope)
+            k = apply_rope(k, *rope)
         return q, k, v
 
     def forward(self,
@@ -316,12 +340,17 @@ class Attention(nn.Module):
         cache:object=None,      # `LayerCache` of the tokens before these
     ) -> Tensor:                # (B, T, C)
         "What the tokens tell each other."
-        c,(B,T,_) = self.config,x.shape
+        c = self.config
         q,k,v = self.project(x, rope)
         if cache is not None: k,v = cache.add(k, v)
-        if c.n_kv_head < c.n_head: k,v = (t.repeat_interleave(c.n_head//c.n_kv_head, 1) for t in (k, v))
-        y = attend(q, k, v, bias, c.dropout if self.training else 0.)          # (B, H, T, D)
-        return self.out(y.transpose(1, 2).reshape(B, T, -1))                   # (B, T, C)
+        n_sharing = c.n_head//c.n_kv_head
+        if n_sharing > 1:
+            k = k.repeat_interleave(n_sharing, 1)                              # (B, H, S, D)
+            v = v.repeat_interleave(n_sharing, 1)
+        dropout = c.dropout if self.training else 0.
+        y = attend(q, k, v, bias, dropout)                                     # (B, H, T, D)
+        y = y.transpose(1, 2).flatten(2)                                       # (B, T, H D)
+        return self.out(y)                                                     # (B, T, C)
 
 # %% ../nbs/03_gpt_model.ipynb #56e60915
 class MLP(nn.Module):
@@ -420,7 +449,6 @@ class GPT(nn.Module):
         self.tokenizer = tokenizer
         self.end_ids = {}           # special ids of a model that came without a tokenizer
         self.train_state = None     # what the last run of `fit` left, for the next one and for checkpoints
-        self.optimizer = None       # TRANSITION
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.token_embedding = nn.Embedding(c.vocab_size, c.n_embd)
@@ -445,7 +473,8 @@ class GPT(nn.Module):
         T = ids.shape[1]
         where = slice(start, start + T) if position_ids is None else position_ids
         if not self.config.has_rope: x = self._add_positions(x, where)
-        if torch.is_autocast_enabled(x.device.type): x = x.to(torch.get_autocast_dtype(x.device.type))
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
         rope = self._rope_at(where, x.dtype)
         if mask is None: mask = _visible(T, start, doc_ids, x.device)
         bias = None if mask is None else mask_bias(mask, x.dtype)
@@ -514,6 +543,13 @@ class GPT(nn.Module):
         "Go on from a prompt."
         from llm_lab.generation import generate
         return generate(self, prompt, max_new_tokens, **settings)
+
+    def prompt_ids(self,
+        prompt:object,  # text, ids, or a tensor of ids
+    ) -> list[int]:
+        "Ids of one prompt; an empty one becomes BOS."
+        from llm_lab.generation import prompt_ids
+        return prompt_ids(self, prompt)
 
     def to_hf(self):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
         "The same model as a transformers model."
@@ -593,8 +629,11 @@ def _make_rope(self:GPT) -> None:
 def _rope_at(self:GPT, where, dtype:torch.dtype) -> tuple|None:
     "Cosines and sines of some positions, each (T, D) or (B, 1, T, D)."
     if not self.config.has_rope: return None
-    cos,sin = self.cos[where],self.sin[where]
-    if cos.ndim == 3: cos,sin = cos[:, None],sin[:, None]
+    cos = self.cos[where]
+    sin = self.sin[where]
+    if cos.ndim == 3:                                      # one table for each row
+        cos = cos[:, None]
+        sin = sin[:, None]
     return cos.to(dtype), sin.to(dtype)
 
 @patch
@@ -630,9 +669,11 @@ def attention_maps(self:GPT,
     bias = mask_bias(causal_mask(ids.shape[1], ids.device), torch.float32)
     def keep(attn, args):
         q,k,_ = attn.project(args[0], args[1])
-        k = k.repeat_interleave(q.shape[1]//k.shape[1], 1)
-        scores = q @ k.transpose(-1, -2)*q.shape[-1]**-0.5
-        maps.append((scores + bias).softmax(-1))
+        n_sharing = q.shape[1]//k.shape[1]
+        k = k.repeat_interleave(n_sharing, 1)
+        scores = q @ k.transpose(-1, -2)
+        scores = scores*q.shape[-1]**-0.5 + bias
+        maps.append(scores.softmax(-1))
     hooks = [b.attn.register_forward_pre_hook(keep) for b in self.blocks]
     try:
         with evaluating(self): self.hidden(ids)

@@ -16,8 +16,10 @@ def prefers_plain(
     q:Tensor,   # (B, H, T, D) queries
 ) -> bool:      # whether attention written out is the faster form here
     "On a CPU, bfloat16 goes better without the fused kernel."
-    if q.device.type != 'cpu' or q.dtype != torch.bfloat16: return False
-    return 1 < q.shape[-2] <= 1024
+    if q.device.type != 'cpu': return False
+    if q.dtype != torch.bfloat16: return False
+    T = q.shape[-2]
+    return 1 < T <= 1024
 
 # %% ../nbs/03e_kernels.ipynb #9280a179
 def _sum_dtype(dtype:torch.dtype) -> torch.dtype:
@@ -62,8 +64,11 @@ def rms_norm(
     eps:float=1e-6,  # added to the mean square
 ) -> Tensor:         # the same shape
     "Divide by the root mean square and scale, by the faster of two ways."
-    if x.numel() > 2**16 or torch.is_grad_enabled(): return RMSNormFunction.apply(x, weight, eps)
-    return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps).to(x.dtype)
+    is_large = x.numel() > 2**16
+    if is_large or torch.is_grad_enabled(): return RMSNormFunction.apply(x, weight, eps)
+    n = x.shape[-1]
+    out = F.rms_norm(x, (n,), weight.to(x.dtype), eps)
+    return out.to(x.dtype)                                 # autocast may have made it float32
 
 # %% ../nbs/03e_kernels.ipynb #d77496bf
 class LinearCrossEntropy(torch.autograd.Function):
