@@ -16,7 +16,7 @@ _names = {
     'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
     'duplicates': 'near_deduplication duplicate_clusters decontamination',
-    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
+    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens front_id',
     'packing': 'pack_sequences PackedRows leak',
     'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
