@@ -79,12 +79,13 @@ def vocabulary_fields(
     vocab_size:int,   # rows of the model's table; at least as many as there are tokens
 ) -> dict:            # field -> value
     "A byte-level BPE vocabulary as llama.cpp reads it."
+    pattern = llama_cpp_pattern(tokenizer)
     spec = json.loads(tokenizer.to_tokenizers().to_str())
     added = {t['content']: t['id'] for t in spec['added_tokens']}
     names = {i: t for t,i in {**spec['model']['vocab'], **added}.items()}
     merges = [m if isinstance(m, str) else ' '.join(m) for m in spec['model']['merges']]
     kinds = [5 if i not in names else 3 if names[i] in added else 1 for i in range(vocab_size)]
-    fields = {'model': 'gpt2', 'pre': llama_cpp_pattern(tokenizer), 'tokens': [names.get(i, f'[PAD{i}]') for i in range(vocab_size)],
+    fields = {'model': 'gpt2', 'pre': pattern, 'tokens': [names.get(i, f'[PAD{i}]') for i in range(vocab_size)],
               'token_type': kinds, 'merges': merges or ['Ā Ā']}                # an empty list is refused; this one joins nothing
     hf = tokenizer.to_hf()
     ids = {'bos': hf.bos_token_id, 'eos': hf.eos_token_id, 'padding': hf.pad_token_id}
@@ -239,16 +240,16 @@ def _check_limit(found:dict, dtype:str, force:bool) -> dict:
     return dict(found, dtype=dtype, limit=limit, within_limit=bool(found['kl'] <= limit))
 
 # %% ../nbs/10_export.ipynb #0c78fc9d
-def _write_gguf(path:Path, model:GPT, fields:dict, vocabulary:dict, dtype:str, name:str) -> None:
+def _write_gguf(path:Path, arch:str, fields:dict, vocabulary:dict, tensors:dict, dtype:str) -> None:
     "Fields, list of tensors, numbers."
     gguf = _gguf()
     kinds = gguf.GGMLQuantizationType
-    w = gguf.GGUFWriter(path, model.config.arch)
-    w.add_name(name)
+    w = gguf.GGUFWriter(path, arch)
+    w.add_name('llm_lab')
     w.add_file_type(getattr(gguf.LlamaFileType, _file_types[dtype]))
-    for key,value in fields.items(): _add(w, f'{model.config.arch}.{key}', value)
+    for key,value in fields.items(): _add(w, f'{arch}.{key}', value)
     for key,value in vocabulary.items(): _add(w, f'tokenizer.{"" if key == "chat_template" else "ggml."}{key}', value)
-    for tensor,values in gguf_tensors(model).items():
+    for tensor,values in tensors.items():
         kind = getattr(kinds, _kinds[stored_as(tensor, values, dtype)])
         w.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
     for step in (w.write_header_to_file, w.write_kv_data_to_file, w.write_tensors_to_file, w.close): step()
@@ -272,9 +273,10 @@ def export_gguf(
     if dtype not in _kinds: raise ValueError(f'unknown dtype {dtype!r}; known: {", ".join(map(repr, _kinds))}')
     model = _as_gpt(model)
     fields,vocabulary = gguf_fields(model.config),vocabulary_fields(model.tokenizer, model.config.vocab_size)
+    tensors = gguf_tensors(model)
     path = _place(path, '.gguf', force)
     with atomic_write(path) as part:
-        _write_gguf(part, model, fields, vocabulary, dtype, path.stem)
+        _write_gguf(part, model.config.arch, fields, vocabulary, tensors, dtype)
         found = _check_limit(certificate(model, read_gguf(part, model), texts), dtype, force)
     _write_modelfile(path, model)
     return _note(path, dict(found, format='gguf', pattern=vocabulary['pre']))
