@@ -221,11 +221,22 @@ def part_bits_per_byte(
 
 
 # %% ../nbs/06d_opponents.ipynb #75897210
-def _xz_parts(
+def _deflate_bits(
+    texts:list,  # documents
+) -> np.ndarray:
+    "What deflate, the method of gzip, needs for each document by itself."
+    import zlib
+    out = []
+    for t in texts:
+        packer = zlib.compressobj(9, wbits=-15)
+        out.append(8.*len(packer.compress(t.encode()) + packer.flush()))
+    return np.array(out)
+
+def _file_bits(
     parts:dict,   # {name: texts}
     train:list,   # texts that may be read first
-) -> dict:        # {name: {'xz': bits, 'xz+train': bits}}
-    "What xz needs for each part as one file, cold and after the training text."
+) -> dict:        # {name: {'gzip': bits, 'xz': bits, 'xz+train': bits}}
+    "What each part needs as one file, cold and after the training text."
     before = ''.join(train).encode()
     files = {'before': before}
     for name,texts in parts.items():
@@ -238,7 +249,7 @@ def _xz_parts(
     for name in parts:
         cold = n_bytes[name, 'cold']
         warm = n_bytes[name, 'warm'] - n_bytes['before']
-        out[name] = {'xz': 8*cold, 'xz+train': 8*warm}
+        out[name] = {'gzip': 8*_gzip_len(files[name, 'cold']), 'xz': 8*cold, 'xz+train': 8*warm}
     return out
 
 def _document_bits(
@@ -250,7 +261,7 @@ def _document_bits(
     "What each document costs those opponents that can be asked for a single one."
     encode = encode_with(tokenizer)
     counts = TokenCounts([encode(t) for t in train], vocab_size)
-    bits = {'gzip': np.array([8.*_gzip_len(t.encode()) for t in texts])}
+    bits = {}
     if has_ppmd():
         bits['ppmd'] = ppmd_bits(texts)
         bits['ppmd+train'] = ppmd_bits(texts, train)
@@ -295,12 +306,14 @@ def heldout_scores(
     places = {'all': np.arange(len(texts))}
     clean = clean_documents(texts, train, n_words)
     if clean: places['clean'] = np.array(clean)
-    xz = _xz_parts({name: [texts[i] for i in at] for name,at in places.items()}, train)
+    files = _file_bits({name: [texts[i] for i in at] for name,at in places.items()}, train)
+    alone = _deflate_bits(texts)
     parts = {}
     for name,at in places.items():
         here = {k: b[at] for k,b in bits.items()}
-        shape = here['gzip']/here['gzip'].sum()                        # xz knows only files: spread as gzip's bytes are
-        for k,n in xz[name].items(): here[k] = n*shape
+        for k,n in files[name].items():                                # known for the file: spread over its documents
+            shape = bits.get(k.replace('xz', 'ppmd').replace('gzip', 'ppmd'), alone)[at]
+            here[k] = n*shape/shape.sum()
         parts[name] = _part_scores((n_bytes*per_byte)[at], n_bytes[at], here, seed)
     out = dict(
         documents=len(texts),
@@ -327,13 +340,11 @@ def _say_against(
     value = part['bits_per_byte'][name]
     who = f'{OPPONENTS[name]} ({value:.3f})'
     found = part['against'].get(name)
-    if found is None: return f'beside {who}'
+    if found is None: return f'to be set beside {who}'
     ratio,low,high = (found[k] - 1 for k in ('ratio', 'low', 'high'))
-    if low <= 0 <= high:
-        return f'which cannot be told apart from {who}, {low:+.1%} to {high:+.1%}'
-    if high < 0:
-        return f'{-ratio:.1%} less than {who}, {-high:.1%} to {-low:.1%}'
-    return f'{ratio:.1%} more than {who}, {low:.1%} to {high:.1%}'
+    if low <= 0 <= high: return f'not to be told apart from {who}: {low:+.1%} to {high:+.1%}'
+    if high < 0: return f'{-ratio:.1%} less than {who}: {-high:.1%} to {-low:.1%}'
+    return f'{ratio:.1%} more than {who}: {low:.1%} to {high:.1%}'
 
 def _say_part(
     scores:dict,  # of `heldout_scores`
@@ -358,8 +369,8 @@ def say_scores(
         low,high = part['interval']
         needs += f', 95% interval {low:.3f} to {high:.3f}'
     readers = [o for o in ('xz+train', 'ppmd+train') if o in b]
-    distances = '; '.join(_say_against(part, o) for o in readers)
-    said = f"On {_say_part(scores, name)} ({part['bytes']:,} bytes) the model needs {needs}: {distances}."
+    distances = ', and '.join(_say_against(part, o) for o in readers)
+    said = f"On {_say_part(scores, name)} ({part['bytes']:,} bytes) the model needs {needs}. That is {distances}."
     if 'ppmd+train' not in b:
         said += ' PPMd, usually the strongest packer, was left out: pip install "llm_lab[eval]".'
     if name == 'all': return said
