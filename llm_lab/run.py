@@ -294,24 +294,24 @@ def pack_step(
 
 # %% ../nbs/08a_run.ipynb #b1c054ca
 def train_model(
-    config,               # GPTConfig of a new model; a checkpoint that is there brings its own
+    config,               # GPTConfig of a new model; a checkpoint that is there must have the same
     data:Path,            # folder of packed rows
     tokenizer,            # a Tokenizer
     manager,              # CheckpointManager: where the run lives
     max_iters:int,        # steps in all
     learning_rate:float=0.02,  # peak for the matrices; half of it for everything else
     seed:int=0,           # first weights and order of the rows
+    init_from_model=None, # name or folder of a model whose weights a new run begins with
     **fit,                # further settings of `GPT.fit`
 ):                        # the trained GPT
     "Train from the newest checkpoint, or from the start."
     import torch
-    from llm_lab.gpt_model import GPT
     from llm_lab.batches import GPTDataLoader
     torch.manual_seed(seed)
-    model,state = manager.load() if manager.latest() else (GPT(config, tokenizer), None)
-    if model.train_state and model.train_state['step'] >= max_iters: return model
+    model,optimizer,step = manager.initialize_for_training(config, tokenizer, learning_rate=learning_rate, init_from_model=init_from_model,
+                                                           muon=True, adam_lr=learning_rate/2)
+    if step >= max_iters: return model
     loader = GPTDataLoader.from_folder(model.config, data, tokenizer, seed=seed)
-    optimizer = model.configure_optimizer(learning_rate, muon=True, adam_lr=learning_rate/2, state=state)
     model.fit(loader, optimizer, max_iters=max_iters, checkpoints=manager, **fit)
     return model
 
