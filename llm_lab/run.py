@@ -353,20 +353,19 @@ def finetune_step(
 def evaluate_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
-    "Bits per byte on the held-out documents: the model, two compressors, two count tables."
+    "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
     from llm_lab.checkpoint import load_model
-    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, ngram_bits_per_byte
+    from llm_lab.opponents import heldout_scores
     train,val = splits(run)
     train = share(train, 20_000_000)['text']
-    val = share(val, 1_000_000)['text']
+    held = share(val, 1_000_000)['text']
     model = load_model(run.checkpoints().latest())
-    tok = model.tokenizer
-    n_bytes,n_tokens = text_size(tok, val)
-    counts = ngram_bits_per_byte(tok.encode_batch(train), tok.encode_batch(val), n_bytes, model.config.vocab_size)
-    score = float(bits_per_byte(model, val, tok, progress=run.progress))
-    scores = dict(model=score, **compression_bits_per_byte(val), **counts)
-    return dict(title='Evaluate', **{'in': dict(documents=len(val), bytes=n_bytes)}, out=dict(bits_per_byte=score),
-                bits_per_byte=scores, heldout=dict(documents=len(val), bytes=n_bytes, tokens=n_tokens))
+    scores = heldout_scores(model, held, train, model.tokenizer, progress=run.progress)
+    values = scores.pop('bits_per_byte')
+    clean = scores['parts'].get('clean', {}).get('bits_per_byte', {})
+    out = dict(bits_per_byte=values['model'], on_clean_documents=clean.get('model'))
+    return dict(title='Evaluate', **{'in': dict(documents=len(held), bytes=scores['bytes'])},
+                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores)
 
 # %% ../nbs/08a_run.ipynb #8f83a315
 _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=pack_step, train=train_step, finetune=finetune_step, evaluate=evaluate_step)
