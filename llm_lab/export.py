@@ -28,7 +28,7 @@ _shapes = {'gpt2': 'GPT2', 'llama': 'LLAMA', 'qwen3': 'QWEN3'}   # our families,
 def _gguf():
     "The library that knows the container."
     try: import gguf
-    except ImportError: raise ImportError('writing GGUF needs the package gguf: pip install "llm_lab[export]"') from None
+    except ImportError: raise ImportError('writing GGUF needs the package gguf: pip install gguf') from None
     return gguf
 
 def gguf_fields(
