@@ -11,7 +11,7 @@ _names = {
     'uncertainty': 'bootstrap paired_bootstrap',
     'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
         Ledger split_documents summary_pairs''',
-    'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
+    'reading': '''ReadingOptions read_with_ledger read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
         cut_documents''',
     'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
@@ -25,11 +25,14 @@ _names = {
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear LoRASettings add_lora merge_lora',
     'adapters': 'save_adapter load_adapter save_merged check_certificate',
-    'sft': 'SmoLoRA LoRATrainer preflight',
-    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte plot_token_losses',
+    'sft': 'preflight SFTSettings read_prompt_form',
+    'smolora': 'SmoLoRA LoRATrainer',
+    'eval': 'perplexity bits_per_byte plot_token_losses',
+    'opponents': 'compression_bits_per_byte ngram_bits_per_byte clean_documents heldout_scores',
     'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
     'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
     'report': 'read_history plot_training_curves write_report write_model_card',
+    'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'run': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}
