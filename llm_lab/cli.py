@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['shared', 'groups', 'examples', 'reading_options', 'opening_options', 'pick', 'command', 'explain', 'main', 'run',
            'summary', 'clean', 'pack', 'eval_', 'compare', 'verify', 'runs', 'read_pairs', 'split_pairs', 'finetune',
-           'merge', 'download', 'make_app']
+           'merge', 'export', 'download', 'make_app']
 
 # %% ../nbs/08_cli.ipynb #3da22c84
 import functools, inspect, json, os, sys, warnings
@@ -465,6 +465,31 @@ def merge(
         report = save_merged(load_adapter(base, adapter), tok, output)
     print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
 
+# %% ../nbs/08_cli.ipynb #e0b1c2d4
+def export(
+    model:str,                   # a run's name, or a folder that holds a model
+    output:Optional[str]=None,   # the file; without it, export/MODEL-DTYPE.gguf or .onnx in this folder
+    *,
+    to:str='gguf',               # gguf for llama.cpp and Ollama, onnx for onnxruntime
+    dtype:str='f32',             # how a GGUF stores matrices: f32, f16, bf16, q8_0 or q4_0
+    texts:Optional[str]=None,    # held-out text for the certificate: a file or folder
+    force:bool=False,            # keep a file that changed the model more than its kind should
+) -> None:
+    "Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed."
+    from llm_lab.export import export_gguf, export_onnx
+    from llm_lab.checkpoint import find_model
+    from llm_lab.reading import read_documents
+    if to not in ('gguf', 'onnx'): raise ValueError(f"--to is {to!r}: choose 'gguf' or 'onnx'")
+    kind = dtype if to == 'gguf' else 'f32'
+    path = Path(output or f'export/{Path(model).name}-{kind}.{to}')
+    held_out = read_documents(texts)['text'] if texts else None
+    with quiet():
+        if to == 'gguf': found = export_gguf(find_model(model), path, dtype, held_out, force)
+        else: found = export_onnx(find_model(model), path, texts=held_out, force=force)
+    print(f'{path}: {found["size"]/1e6:,.1f} MB, KL {found["kl"]:.1e} nats a token, the likeliest token agrees on {found["top1_agreement"]:.1%}')
+    if to == 'gguf': print(f'Next:  ollama create mine -f {path.parent/"Modelfile"}')
+
+
 # %% ../nbs/08_cli.ipynb #91ee4a13
 def download(
     model:str,                       # name on the Hub, for instance gpt2
@@ -484,7 +509,7 @@ def download(
 groups = {
     'The whole way': (run, lab),
     'Data': (clean, pack),
-    'Models': (train, generate, finetune, merge, download),
+    'Models': (train, generate, finetune, merge, export, download),
     'Measure and look': (eval_, compare, inspect_, verify, runs),
     'From elsewhere': (convert,),
 }
@@ -497,6 +522,7 @@ examples = dict(
     generate=('llm-lab generate test "Once upon a time"', 'llm-lab generate test'),
     finetune=('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20',),
     merge=('llm-lab merge test tuned/adapter merged',),
+    export=('llm-lab export test --to gguf --dtype q8_0', 'llm-lab export test --to onnx'),
     download=('llm-lab download gpt2 --output models/gpt2',),
     eval=('llm-lab eval test my.txt --limit 20',),
     compare=('llm-lab compare test test2 --prompt "Once upon a time"',),
