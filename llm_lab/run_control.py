@@ -134,21 +134,32 @@ def make_logger(
 
 # %% ../nbs/03c_run_control.ipynb #7dc7ef5c
 def plot_history(
-    history:list[dict],       # as `fit` returns
-    ax:object=None,           # to draw on; None: a new one
-    ln_vocab:float|None=None, # loss of knowing nothing, drawn as a line
-):                            # the axes
-    "Training and validation loss against tokens seen."
+    history:list[dict],           # as `fit` returns
+    ax:object=None,               # to draw on; None: a new one
+    ln_vocab:float|None=None,     # loss of knowing nothing, drawn as a line
+    x:str='tokens',               # key of the horizontal axis
+    name:str='',                  # of the run, before each label
+    colour:str='k',               # of the training loss
+    dash:str='-',                 # of the training loss
+    eval_colour:str|None=None,    # of the validation losses; None: the same
+):                                # the axes
+    "Training and validation loss, by default against tokens seen."
     if ax is None:
         import matplotlib.pyplot as plt
         ax = plt.subplots(figsize=(5, 2.4))[1]
-    for key,style,label in (('loss', 'k-', 'training'), ('eval_loss', 'ko--', 'validation')):
-        points = [(r['tokens'], r[key]) for r in history if key in r]
-        if points: ax.plot(*zip(*points), style, lw=1, ms=4, label=label)
-    if ln_vocab: ax.axhline(ln_vocab, color='k', ls=':', lw=1, label='ln V: knows nothing')
-    ax.set(xlabel='tokens seen', ylabel='loss (nats per token)')
+    labels = dict(loss='training', eval_loss='validation')
+    others = sorted({k for r in history for k in r if k.endswith('_loss')} - {'loss', 'train_loss'})
+    for i,key in enumerate(['loss', *others]):
+        points = [(r[x], r[key]) for r in history if key in r and x in r]
+        if not points: continue
+        style = dict(color=colour, ls=dash)
+        if key != 'loss': style = dict(color=eval_colour or colour, ls='--', marker='osD^v'[(i - 1) % 5])
+        label = labels.get(key, key.replace('_', ' '))
+        ax.plot(*zip(*points), lw=1.2, ms=4, label=f'{name} {label}'.strip(), **style)
+    if ln_vocab: ax.axhline(ln_vocab, color=colour, ls=':', lw=1, label='ln V: knows nothing')
+    ax.set(xlabel='tokens seen' if x == 'tokens' else x, ylabel='loss (nats per token)')
     ax.locator_params(axis='x', nbins=5)
-    ax.legend(fontsize=8)
+    if ax.get_legend_handles_labels()[0]: ax.legend(fontsize=8)
     return ax
 
 # %% ../nbs/03c_run_control.ipynb #6a47fc44
