@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['hf_layout', 'hf_state_dict', 'load_hf_state_dict', 'to_hf_config', 'config_from_hf', 'to_hf', 'from_hf',
-           'upscale_depth']
+           'upscale_depth', 'attention_maps']
 
 # %% ../nbs/03a_interop.ipynb #19acd6da
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .gpt_model import ARCHS, GPT, GPTConfig
+from .gpt_model import ARCHS, GPT, GPTConfig, causal_mask, mask_bias
+from .runtime import evaluating
 from .tokenizer import Tokenizer
 
 # %% ../nbs/03a_interop.ipynb #b50c5cd9
@@ -119,7 +120,9 @@ def load_hf_state_dict(
     if missing: raise ValueError(f'{len(missing)} weights are missing; the first is {missing[0]}')
     if wrong: raise ValueError(f'{len(wrong)} weights have other shapes: {"; ".join(wrong[:3])}')
     _check_used(state, used, model.config)
-    def copy(pair): pair[0].copy_(pair[1])
+    def copy(
+        pair,  # a place and its value
+    ): pair[0].copy_(pair[1])
     with ThreadPoolExecutor(2) as pool: list(pool.map(copy, plan))             # two: half the time for large models
     return model
 
@@ -258,3 +261,28 @@ def upscale_depth(
             if k.startswith(source): state[f'blocks.{i}.' + k.removeprefix(source)] = v
     deeper.load_state_dict(state)
     return deeper
+
+# %% ../nbs/03a_interop.ipynb #04bec148
+def attention_maps(
+    model:GPT,          # looks
+    ids:Tensor,         # (B, T) token ids
+) -> list[Tensor]:      # for each block (B, H, T, T); rows sum to one
+    "How much each token looks at each earlier one, in every head."
+    maps = []
+    bias = mask_bias(causal_mask(ids.shape[1], ids.device), torch.float32)
+    def keep(
+        attn,  # of one block
+        args,  # what it is called with
+    ):
+        q,k,_ = attn.project(args[0], args[1])
+        n_sharing = q.shape[1]//k.shape[1]
+        k = k.repeat_interleave(n_sharing, 1)
+        scores = q @ k.transpose(-1, -2)
+        scores = scores*q.shape[-1]**-0.5 + bias
+        maps.append(scores.softmax(-1))
+    hooks = [b.attn.register_forward_pre_hook(keep) for b in model.blocks]
+    try:
+        with evaluating(model): model.hidden(ids)
+    finally:
+        for h in hooks: h.remove()
+    return maps
