@@ -355,6 +355,8 @@ class FitSettings:
     compile:bool=False                   # compile the loss: slow to start, then often faster
     eval_interval:int|str|None=None      # score the validation split every so many steps, or '60s'; None: at the end; 0: never
     eval_batches:int|None=None           # batches per score; None: the whole split
+    keep_best:bool=False                 # with a place to save into: the weights of the lowest validation loss stay there as `best`
+    patience:int|None=None               # end after so many scores in a row that were no better than the best; None: never
     save_interval:int|str|None=None      # with a place to save into: every so many steps, or '5m'; None: every minute; 0: at the end
     sample_interval:int|str|None=None    # write a sample every so many steps, or '60s'; None: never
     sample_prompt:str=''                 # what samples start from; without a BOS token it must not be empty
@@ -368,9 +370,12 @@ class FitSettings:
         check_counts(max_iters=self.max_iters, log_interval=self.log_interval, grad_accum=self.grad_accum)
         lr_share(0, self.max_iters, schedule=self.schedule)
         for interval in (self.eval_interval, self.save_interval, self.sample_interval): Every(interval)
+        if self.patience is not None: check_counts(patience=self.patience)
+        if self.keep_best and self.checkpoints is None and self.checkpoint_dir is None:
+            raise ValueError('keep_best needs a place to save into: give checkpoint_dir or checkpoints')
 
 # %% ../nbs/03b_training.ipynb #66751c04
-_decides = 'max_iters schedule warmup_iters decay_share final_share grad_accum grad_clip dtype seed'.split()
+_decides = 'max_iters schedule warmup_iters decay_share final_share grad_accum grad_clip dtype seed patience'.split()
 
 @patch
 def to_dict(self:FitSettings) -> dict:  # plain values
@@ -397,6 +402,9 @@ class RunState:
     settings:dict=field(default_factory=dict)    # `FitSettings.to_dict` of the last call
     rng:dict=field(default_factory=dict)         # states of random number generators
     trains:list=field(default_factory=list)      # names of the parameters that train
+    best_loss:float|None=None                    # lowest validation loss so far
+    best_step:int=0                              # steps done when it was measured
+    n_worse:int=0                                # scores since then
     optimizer:dict|None=None                     # its `state_dict`; a checkpoint has a file of its own for it
 
     def keys(self) -> list: return [f.name for f in fields(self) if f.name != 'optimizer']
@@ -490,6 +498,13 @@ class TrainingRun:
     def is_last(self) -> bool:   # no step is left
         return self.state.step >= self.settings.max_iters
     @property
+    def is_finished(self) -> bool:   # no step is left, or none that pays
+        patience = self.settings.patience
+        return self.is_last or patience is not None and self.state.n_worse >= patience
+    @property
+    def is_best(self) -> bool:   # these weights have the lowest validation loss, and are to be kept
+        return self.settings.keep_best and self.state.best_step == self.state.step > 0
+    @property
     def rate(self) -> float:     # tokens per second since the last record
         return (self.state.tokens - self.tokens_since)/max(1e-9, time.perf_counter() - self.since)
 
@@ -567,7 +582,21 @@ def record_eval(self:TrainingRun):
     score = estimate_loss(self.model, self.loader, max_batches=self.settings.eval_batches, dtype=self.dtype)
     values = dict(eval_loss=score['loss'])
     if 'bits_per_byte' in score: values['eval_bits_per_byte'] = score['bits_per_byte']
+    self.note_score(score['loss'])
     self.record(**values)
+
+@patch
+def note_score(self:TrainingRun,
+    loss:float,  # on the validation split
+):
+    "Remember the best score, and how many came after it."
+    state = self.state
+    if state.best_loss is not None and not loss < state.best_loss:
+        state.n_worse += 1
+        return
+    state.best_loss = loss
+    state.best_step = state.step
+    state.n_worse = 0
 
 @patch
 def record_sample(self:TrainingRun):
@@ -636,6 +665,8 @@ def goes_on(self:TrainingRun) -> bool:
     "Whether there is a step to do, and nobody asked to stop."
     asked = self.stop_reason is not None or self.signal.is_set()
     if agree([asked], self.model.device)[0] and not self.stop_reason: self.stop_reason = 'asked to stop'
+    if self.is_finished and not self.is_last and not self.stop_reason:
+        self.stop_reason = f'the validation loss has not fallen below {self.state.best_loss:.3f} since step {self.state.best_step}'
     return not self.is_last and not self.stop_reason
 
 # %% ../nbs/03b_training.ipynb #3f62156a
@@ -652,6 +683,9 @@ def _check_start(run:TrainingRun):
     "Refuse what could not end well."
     s,state = run.settings,run.state
     if run.is_last: raise ValueError(f'this model has already done {state.step} steps: raise max_iters, or set model.train_state = None to begin a new run')
+    if run.is_finished:
+        raise ValueError(f'this run ended at step {state.step}, since its best score was that of step {state.best_step}: '
+                         'raise patience, or set model.train_state = None to begin a new run')
     if not has_split(run.loader, 'train'): raise ValueError('no rows to train on: give the loader more text, or a smaller block_size')
     if s.sample_interval:
         from llm_lab.generation import prompt_ids                # the page after, which builds on this one
@@ -726,6 +760,7 @@ def fit(model:'GPT',
             if 'log' in due:    run.record_step(out)
             if 'eval' in due:   run.record_eval()
             if 'sample' in due: run.record_sample()
+            if run.is_best:     run.save('best')
             if 'save' in due:   run.save('recent' if settings.save_interval is None else None)
-        run.save('final' if run.is_last else None)
+        run.save('final' if run.is_finished else None)
     return run.state.history
