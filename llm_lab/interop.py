@@ -26,31 +26,47 @@ def _gpt2_layout(c:GPTConfig) -> dict:
     names = {'token_embedding': 'wte', 'position_embedding': 'wpe', 'norm': 'ln_f'}
     for i in range(c.n_layer):
         for ours,theirs in block.items(): names[f'blocks.{i}.{ours}'] = f'h.{i}.{theirs}'
-    return {ours: ([f'transformer.{theirs}'], None, '.c_' in theirs) for ours,theirs in names.items()}
+    out = {}
+    for ours,theirs in names.items():
+        is_transposed = '.c_' in theirs
+        out[ours] = ([f'transformer.{theirs}'], None, is_transposed)
+    return out
 
 def _llama_layout(c:GPTConfig) -> dict:
     "Llama's and Qwen's names; what is one matrix here is several there."
     block = {'norm_1': ['input_layernorm'], 'norm_2': ['post_attention_layernorm'],
              'attn.qkv': ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'], 'attn.out': ['self_attn.o_proj'],
              'mlp.up': ['mlp.gate_proj', 'mlp.up_proj'], 'mlp.down': ['mlp.down_proj']}
-    if c.qk_norm: block |= {'attn.q_norm': ['self_attn.q_norm'], 'attn.k_norm': ['self_attn.k_norm']}
-    n_query,n_key = c.n_head*c.head_dim,c.n_kv_head*c.head_dim
+    if c.qk_norm:
+        block['attn.q_norm'] = ['self_attn.q_norm']
+        block['attn.k_norm'] = ['self_attn.k_norm']
+    n_query = c.n_head*c.head_dim
+    n_key = c.n_kv_head*c.head_dim
     rows = {'attn.qkv': [n_query, n_key, n_key], 'mlp.up': [c.n_inner, c.n_inner]}
-    out = {'token_embedding': (['model.embed_tokens'], None, False), 'norm': (['model.norm'], None, False)}
+    out = {'token_embedding': (['model.embed_tokens'], None, False)}
+    out['norm'] = (['model.norm'], None, False)
     for i in range(c.n_layer):
         for ours,theirs in block.items():
             names = [f'model.layers.{i}.{t}' for t in theirs]
             out[f'blocks.{i}.{ours}'] = (names, rows.get(ours), False)
     return out
 
+def _own_layout(c:GPTConfig) -> dict:
+    "A mix of one's own keeps our names."
+    block = ['norm_1', 'attn.qkv', 'attn.out', 'norm_2', 'mlp.up', 'mlp.down']
+    if c.qk_norm: block += ['attn.q_norm', 'attn.k_norm']
+    names = ['token_embedding', 'norm']
+    if not c.has_rope: names.append('position_embedding')
+    for i in range(c.n_layer): names += [f'blocks.{i}.{layer}' for layer in block]
+    return {name: ([name], None, False) for name in names}
+
 # %% ../nbs/03a_interop.ipynb #1a2abf5f
 def hf_layout(
     config:GPTConfig,  # sizes and family
 ) -> dict:             # our layer -> (names in transformers, rows of each piece or None, whether it is transposed there)
-    "Where each of our layers lives in the transformers class."
-    if config.arch not in ARCHS:
-        raise ValueError(f'arch {config.arch!r} is a mix that no transformers class has: it trains and writes, but cannot be saved or exported')
-    out = _gpt2_layout(config) if config.arch == 'gpt2' else _llama_layout(config)
+    "Where each of our layers lives in the transformers class; a mix that no class has keeps its own names."
+    layouts = dict(gpt2=_gpt2_layout, custom=_own_layout)
+    out = layouts.get(config.arch, _llama_layout)(config)
     if not config.tie_weights: out['head'] = (['lm_head'], None, False)
     return out
 
@@ -138,7 +154,9 @@ def to_hf_config(
     "The same shape in transformers' words."
     import transformers
     c = config
-    hf_layout(c)                                           # refuses what has no class
+    if c.arch not in ARCHS:
+        raise ValueError(f'arch {c.arch!r} is a mix that no transformers class has: it trains, writes and is saved, '
+                         'but only this library opens it')
     common = dict(vocab_size=c.vocab_size, tie_word_embeddings=c.tie_weights, architectures=[ARCHS[c.arch]])
     for k in ('bos', 'eos', 'pad'): common[f'{k}_token_id'] = getattr(tokenizer, f'{k}_id', None)
     if c.arch == 'gpt2':

@@ -111,7 +111,7 @@ class Muon(torch.optim.Optimizer):
 def _matrix_splits(model:'GPT') -> dict:
     "The matrices Muon takes, by the end of their names, each with the rows of the matrices fused in it."
     c = model.config
-    n_fused = model.blocks[0].mlp.up.weight.shape[0]//c.n_inner            # 2 where the MLP has a gate
+    n_fused = 2 if c.is_gated else 1                                       # gate and value
     kv_rows = c.n_kv_head*c.head_dim
     return {'attn.qkv.weight': [c.n_head*c.head_dim, kv_rows, kv_rows],
             'attn.out.weight': [c.n_embd],
@@ -453,8 +453,9 @@ def _go_on_with(optimizer, saved:dict):
     "Load averages, or say what works instead."
     try: load_optimizer_state(optimizer, saved)
     except ValueError as e:
-        raise ValueError(f'{e}. fit made its own optimizer, as configure_optimizer() does: to go on with another kind, give optimizer=model.configure_optimizer(…, '
-                         'state=model.train_state.optimizer); for a new run, set model.train_state = None') from None
+        raise ValueError(f'{e}. fit made its own optimizer, as configure_optimizer() does: to go on with another kind, '
+                         "give optimizer=model.configure_optimizer(…, state=model.train_state['optimizer']); "
+                         'for a new run, set model.train_state = None') from None
 
 # %% ../nbs/03b_training.ipynb #7bea2263
 def has_split(
