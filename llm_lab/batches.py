@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from .bpe import iter_texts
 from .files import OutputError, check_output, read_json, read_manifest, sha256_of, write_json
 from .packing import RowPlan, TokenLedger, plan_rows, _lay_rows
-from .tokenizer import HFCodec, Tokenizer, add_special_tokens
+from .tokenizer import HFCodec, Tokenizer, add_special_tokens, front_id
 
 # %% ../nbs/02c_batches.ipynb #5f8aaba2
 def shuffled(
@@ -99,7 +99,7 @@ def _map(file, dtype):
 # %% ../nbs/02c_batches.ipynb #658f32ea
 def _encode_docs(texts, tokenizer, whole):
     "The ids of each text; `whole` texts are documents and get BOS and EOS."
-    if whole and tokenizer.eos_id is None and tokenizer.bos_id is None:
+    if whole and tokenizer.eos_id is None and front_id(tokenizer) is None:
         raise ValueError(f'{tokenizer} has neither EOS nor BOS, so documents would follow one another unmarked: '
                          'give it a special token, such as special_tokens=["<|endoftext|>"]')
     texts = iter_texts(texts)

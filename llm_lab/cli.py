@@ -309,10 +309,15 @@ def generate(
     temperature:float=0.8,        # 0: always the likeliest token
     top_k:Optional[int]=None,     # choose among the k likeliest only
     seed:Optional[int]=None,      # same seed, same text
+    verify:bool=False,            # also compare the sha256 of every file of the model
 ):
-    "Continue a prompt."
-    from llm_lab.checkpoint import load_model
-    print(load_model(model).generate(prompt, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, seed=seed))
+    "Continue a prompt, with whatever model lies in a folder."
+    import random
+    from llm_lab.checkpoint import open_model
+    from llm_lab.compare import writer_of
+    if seed is None: seed = random.SystemRandom().randrange(2**31)
+    with quiet(): write = writer_of(open_model(model, verify=verify))
+    print(prompt + write(prompt, seed, max_new_tokens, temperature=temperature, top_k=top_k))
 
 def inspect_(
     model:str,  # checkpoint folder, a run's checkpoints/, or a legacy file
@@ -336,16 +341,21 @@ def eval_(
     limit:Optional[int]=None,  # score so many documents only, evenly chosen
     output:Optional[str]=None,  # JSON file to write the scores to as well
     text_field:str='text',   # column or dotted field of .jsonl, .csv and .parquet rows that holds the text
+    verify:bool=False,       # also compare the sha256 of every file of the model
 ):
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
-    from llm_lab.checkpoint import load_model
+    from llm_lab.checkpoint import open_model
     from llm_lab.reading import read_documents
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
-    gpt = load_model(model)
+    from llm_lab.tokenizer import front_id
+    with quiet(): gpt,tok = open_model(model, verify=verify)
+    if tok is None: raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
+    bos_id = front_id(tok)
     with quiet(): texts = list(read_documents(input, text_field=text_field, progress=None)['text'])
     if limit: texts = texts[::-(-len(texts)//limit)]
-    scores = dict(documents=len(texts), bits_per_byte=float(bits_per_byte(gpt, texts, gpt.tokenizer)),
-                  perplexity=float(perplexity(gpt, texts, tokenizer=gpt.tokenizer)), **compression_bits_per_byte(texts))
+    scores = dict(documents=len(texts), bits_per_byte=float(bits_per_byte(gpt, texts, tok, bos_id=bos_id)),
+                  perplexity=float(perplexity(gpt, texts, tokenizer=tok, bos_id=bos_id)), **compression_bits_per_byte(texts))
+    if bos_id is not None: scores['bos_id'] = bos_id             # before each document, as this tokenizer does it
     if output: write_json(output, scores)
     print(json.dumps(scores, indent=2))
 
@@ -354,23 +364,35 @@ def compare(
     prompt:str='Once upon a time',  # what each goes on from
     max_new_tokens:int=60,          # tokens to add, at most
     seed:int=0,                     # the same for each model
+    verify:bool=False,              # also compare the sha256 of every file of the models
 ):
     "The same prompt to several models, side by side."
-    from llm_lab.checkpoint import load_model
+    from llm_lab.checkpoint import open_model
     from llm_lab.compare import compare_models
-    with quiet(): print(compare_models({m: load_model(m) for m in models}, [prompt], max_new_tokens=max_new_tokens, seed=seed))
+    with quiet(): opened = {m: open_model(m, verify=verify) for m in models}
+    with quiet(): print(compare_models(opened, [prompt], max_new_tokens=max_new_tokens, seed=seed))
 
 # %% ../nbs/08_cli.ipynb #2170856b
 def _our_folders(root:Path) -> list[Path]:
     "This folder and those in it that carry a manifest of ours."
     return [p.parent for p in sorted(root.rglob('manifest.json')) if is_ours(p.parent)]
 
+def _accept(found:list[Path], folder:str):
+    "Say what changed since folders were written, and take them as they are."
+    from llm_lab.checkpoint import accept_changes
+    if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
+    for f in found:
+        changes = accept_changes(f)
+        print(f'{f}: {"; ".join(changes) + ": accepted" if changes else "as written"}')
+
 def verify(
     folder:str,  # a model folder, a checkpoint, tokens, or a whole run
+    accept:bool=False,  # take the folder as it is now: say what differs, and note the new hashes
 ):
     "Check every file of a folder: present, whole, unaltered."
     from llm_lab.loader import verify_model
     found = _our_folders(Path(folder)) if Path(folder).is_dir() else []
+    if accept: return _accept(found, folder)
     if not found:
         report = verify_model(folder)
         print(report)
@@ -408,12 +430,14 @@ def merge(
     model:str,     # the folder of the base model
     adapter:str,   # adapter folder in PEFT's format
     output:str,    # folder for the merged model
+    verify:bool=False,  # also compare the sha256 of every file of the base model
 ):
     "Merge a LoRA adapter into its base model and certify that the outputs are the same."
+    from llm_lab.checkpoint import find_model
     from llm_lab.loader import ModelLoader
     from llm_lab.lora import load_adapter, save_merged
     with quiet():
-        base,tok = ModelLoader(model, offline=True).load_model_and_tokenizer()
+        base,tok = ModelLoader(find_model(model), offline=True, verify=verify).load_model_and_tokenizer()
         report = save_merged(load_adapter(base, adapter), tok, output)
     print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
 
