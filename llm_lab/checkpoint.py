@@ -318,6 +318,9 @@ def read_checkpoint(
     if unknown: model.unknown_fields = unknown
     values,optimizer = _read_run(folder)
     _set_run(model, values, optimizer)
+    if values and values.get('adapters'):
+        from llm_lab.run_control import put_adapters
+        put_adapters(model, values['adapters'])
     return model, optimizer
 
 # %% ../nbs/04_checkpoint.ipynb #61dc0c1d

@@ -545,10 +545,10 @@ class GPT(nn.Module):
 
     def configure_optimizer(self,
         learning_rate:float|None=None,  # None: the one of the recipe
-        **settings,                     # of `training.configure_optimizer`
+        **settings,                     # of `optimizers.configure_optimizer`
     ) -> torch.optim.Optimizer:
         "An optimizer over all weights that train."
-        from llm_lab.training import configure_optimizer
+        from llm_lab.optimizers import configure_optimizer
         return configure_optimizer(self, learning_rate, **settings)
 
     def generate(self,

@@ -74,27 +74,46 @@ def hf_layout(
 def _places(ours:str, weight:Tensor, layout:tuple, part:str) -> list[tuple[str, Tensor]]:
     "Their names for a weight or bias of ours, each with its part of the tensor."
     theirs,rows,_ = layout
+    names = [f'{name}.{part}' for name in theirs]
     pieces = weight.split(rows) if rows else [weight]
-    return [(f'{name}.{part}', piece) for name,piece in zip(theirs, pieces)]
+    return list(zip(names, pieces))
 
 def _missing_layer(name:str) -> ValueError:
     "What to say of a layer that is not where it was built."
     return ValueError(f'{name} is no plain layer of this model: if it carries adapters, fold them in first, with merge_lora(model)')
 
+def _own_weights(model:GPT) -> dict:
+    "The weights by our names; where adapters stand, those of the layer they would be folded into."
+    state = model.state_dict()
+    for name,layer in model.named_modules():
+        if not hasattr(layer, 'merged_weight'): continue
+        state[f'{name}.weight'] = layer.merged_weight().to(layer.weight.dtype)
+        bias = layer.bias
+        if bias is None: continue
+        if layer.lora_bias is not None: bias = bias + layer.lora_bias*layer.scaling
+        state[f'{name}.bias'] = bias
+    return state
+
+@torch.no_grad()
 def hf_state_dict(
-    model:GPT,            # to translate
+    model:GPT,            # to translate; with adapters or without
 ) -> dict[str, Tensor]:   # name -> tensor; tied weights once
     "The weights under the names and in the shapes of the transformers class."
-    out,state = {},model.state_dict()
+    out = {}
+    state = _own_weights(model)
     for ours,layout in hf_layout(model.config).items():
         if f'{ours}.weight' not in state: raise _missing_layer(ours)
-        weight,bias = state[f'{ours}.weight'],state.get(f'{ours}.bias')
+        weight = state[f'{ours}.weight']
+        bias = state.get(f'{ours}.bias')
+        is_transposed = layout[2]
         has_bias_there = model.config.arch == 'gpt2' and not ours.endswith(('embedding', 'head'))
         if bias is None and has_bias_there: bias = weight.new_zeros(len(weight))   # the class has them always
         for name,piece in _places(ours, weight, layout, 'weight'):
-            out[name] = piece.t().contiguous() if layout[2] else piece.contiguous()
+            if is_transposed: piece = piece.t()
+            out[name] = piece.contiguous()
         if bias is None: continue
-        for name,piece in _places(ours, bias, layout, 'bias'): out[name] = piece.contiguous()
+        for name,piece in _places(ours, bias, layout, 'bias'):
+            out[name] = piece.contiguous()
     return out
 
 # %% ../nbs/03a_interop.ipynb #c40ddb46
@@ -120,17 +139,22 @@ def load_hf_state_dict(
     state:dict,  # name -> tensor, as `hf_state_dict` gives
 ) -> GPT:        # itself
     "Take weights that carry transformers' names; each must be there, fit, and be used."
-    own,used,plan,missing,wrong = model.state_dict(),set(),[],[],[]
+    own = model.state_dict()
+    used = set()
+    plan = []
+    missing = []
+    wrong = []
     for ours,layout in hf_layout(model.config).items():
         if f'{ours}.weight' not in own: raise _missing_layer(ours)
         for part in ('weight', 'bias'):
             if f'{ours}.{part}' not in own: continue
+            is_transposed = layout[2] and part == 'weight'
             for name,place in _places(ours, own[f'{ours}.{part}'], layout, part):
                 used.add(name)
                 if name not in state:
                     missing.append(name)
                     continue
-                value = state[name].t() if layout[2] and part == 'weight' else state[name]
+                value = state[name].t() if is_transposed else state[name]
                 if value.shape != place.shape: wrong.append(f'{name} {tuple(value.shape)} given, {tuple(place.shape)} here')
                 plan.append((place, value))
     if missing: raise ValueError(f'{len(missing)} weights are missing; the first is {missing[0]}')
