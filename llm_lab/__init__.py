@@ -11,7 +11,7 @@ _names = {
     'uncertainty': 'bootstrap paired_bootstrap',
     'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
         Ledger split_documents summary_pairs''',
-    'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
+    'reading': '''ReadingOptions read_with_ledger read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
         cut_documents''',
     'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',

@@ -4,35 +4,50 @@
 
 # %% auto #0
 __all__ = ['word_hashes', 'shingle_hashes', 'bands_for', 'minhash', 'jaccard', 'near_duplicates', 'near_deduplication',
-           'duplicate_clusters', 'shared_ngrams', 'decontamination']
+           'duplicate_clusters', 'decontamination']
 
 # %% ../nbs/01c_duplicates.ipynb #4ab52037
-import string
 from collections import defaultdict
 from functools import lru_cache, partial
 
-from .data_cleaning import CorpusRule, Limit, Rule, column, map_batches, text_batches
+from .data_cleaning import CorpusRule, Limit, Rule, column, map_batches, rule_or_filter, text_batches
+
+# %% ../nbs/01c_duplicates.ipynb #a0eb0be1
+# Scripts written without spaces, as ranges of code points: Thai, Lao, Tibetan, Burmese, Khmer, Tai Le, Tai Tham, Balinese, radicals, kana to Han, Yi, Javanese, Tai Viet, Han, half-width kana, Han
+_no_spaces = ((0xe00, 0xe7f), (0xe80, 0xeff), (0xf00, 0xfff), (0x1000, 0x109f), (0x1780, 0x17ff), (0x1950, 0x19df), (0x1a20, 0x1aaf), (0x1b00, 0x1b7f),
+              (0x2e80, 0x2fdf), (0x3005, 0x9fff), (0xa000, 0xa4cf), (0xa980, 0xa9ff), (0xaa60, 0xaadf), (0xf900, 0xfaff), (0xff66, 0xff9f), (0x20000, 0x3ffff))
+
+def _character_kind(c):
+    "1: it belongs to a word, as letters, digits, accents and _ do; 0: it parts words."
+    import unicodedata
+    return c.isalnum() or c == '_' or unicodedata.category(c)[0] == 'M'
+
+@lru_cache(1)
+def _character_kinds():
+    "For every code point: 0 parts words, 1 belongs to a word, 2 is a word by itself."
+    import numpy as np
+    kinds = np.zeros(0x110000, np.uint8)
+    kinds[:0x20000] = [_character_kind(chr(c)) for c in range(0x20000)]
+    for first,last in _no_spaces:
+        is_letter = [chr(c).isalnum() for c in range(first, last+1)]
+        kinds[first:last+1][is_letter] = 2
+    return kinds
 
 # %% ../nbs/01c_duplicates.ipynb #ddf87017
-_odd,_max_bytes = 0x9E3779B97F4A7C15,1 << 22
+_odd = 0x9E3779B97F4A7C15
+_max_chars = 1 << 22    # characters hashed at a time
+
+def _powers_of(x):
+    "1, x, x², … modulo 2**64."
+    import numpy as np
+    table = np.full(_max_chars, x, np.uint64)
+    table[0] = 1
+    return np.multiply.accumulate(table)
 
 @lru_cache(1)
 def _powers():
     "Powers of an odd number, and of its inverse, modulo 2**64."
-    import numpy as np
-    def powers(x):
-        table = np.full(_max_bytes, x, np.uint64); table[0] = 1
-        return np.multiply.accumulate(table)
-    return powers(_odd), powers(pow(_odd, -1, 2**64))
-
-@lru_cache(1)
-def _byte_kinds():
-    "1: bytes of words, that is letters, digits, _ and all beyond ASCII; 2: first byte of a Chinese or Japanese sign, each a word by itself."
-    import numpy as np
-    kinds = np.zeros(256, np.uint8)
-    kinds[list((string.ascii_letters + string.digits + '_').encode())] = 1
-    kinds[0x80:] = 1; kinds[0xE3:0xEA] = 2
-    return kinds
+    return _powers_of(_odd), _powers_of(pow(_odd, -1, 2**64))
 
 def _mix(h):
     "Spread every bit of a 64-bit hash over all others."
@@ -41,69 +56,91 @@ def _mix(h):
     h = (h ^ (h >> np.uint64(27)))*np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
 
-def word_hashes(
-    texts:list,  # texts
-):               # (one uint64 per word of all texts, words per text)
-    "Hash every word of many texts at once, in lower case and without punctuation."
+def _word_borders(codes):
+    "(first character, end) of every word among code points, the last of which parts words."
     import numpy as np
-    parts = [t.lower().encode('utf-8', 'surrogatepass') for t in texts]
-    if sum(map(len, parts)) + len(parts) > _max_bytes: return _hash_in_pieces(texts, parts)
-    data = np.frombuffer(b''.join(p + b'\n' for p in parts), np.uint8)
-    kind = _byte_kinds()[data]
+    kind = _character_kinds()[codes]
     before = np.concatenate([np.zeros(1, np.uint8), kind[:-1]])
     starts = np.flatnonzero((kind == 2) | ((kind == 1) & (before == 0)))
     stops = np.flatnonzero((kind == 0) & (before > 0))                       # the separators that follow a word
-    if not len(starts): return np.zeros(0, np.uint64), np.zeros(len(texts), np.int64)
-    ends = np.minimum(stops[np.searchsorted(stops, starts)], np.append(starts[1:], len(data)))
-    power,inverse = _powers()
-    sums = np.zeros(len(data)+1, np.uint64)
-    np.cumsum((data.astype(np.uint64) + np.uint64(1))*power[:len(data)], out=sums[1:])
-    hashes = _mix((sums[ends] - sums[starts])*inverse[starts])
-    return hashes, np.diff(np.searchsorted(starts, np.cumsum([0] + [len(p)+1 for p in parts])))
+    if not len(starts): return starts, starts
+    ends = stops[np.searchsorted(stops, starts)]
+    return starts, np.minimum(ends, np.append(starts[1:], len(codes)))
 
-def _hash_in_pieces(texts, parts):
+# %% ../nbs/01c_duplicates.ipynb #c1bc8124
+def _hash_in_pieces(texts):
     "Half of the texts at a time; a single long text is cut between words."
     import numpy as np
     if len(texts) > 1:
-        (a,m),(b,n) = word_hashes(texts[:len(texts)//2]),word_hashes(texts[len(texts)//2:])
-        return np.concatenate([a, b]), np.concatenate([m, n])
-    data,at,out = parts[0],0,[]
-    while at < len(data):
-        end = at + _max_bytes//4
-        if end < len(data): end = next((i for i in range(end, min(end+4096, len(data))) if data[i] in b' \n\t.,;'), end)
-        out.append(word_hashes([data[at:end].decode('utf-8', 'ignore')])[0]); at = end
-    return np.concatenate(out), np.array([sum(map(len, out))])
+        half = len(texts)//2
+        first,n_first = word_hashes(texts[:half])
+        rest,n_rest = word_hashes(texts[half:])
+        return np.concatenate([first, rest]), np.concatenate([n_first, n_rest])
+    text = texts[0]
+    hashes = []
+    start = 0
+    while start < len(text):
+        end = start + _max_chars//4
+        after = text[end:end+4096]
+        blanks = (i for i,c in enumerate(after) if c.isspace() or c in '.,;')
+        end += next(blanks, 0)
+        hashes.append(word_hashes([text[start:end]])[0])
+        start = end
+    return np.concatenate(hashes), np.array([sum(map(len, hashes))])
 
-# %% ../nbs/01c_duplicates.ipynb #c1bc8124
+def word_hashes(
+    texts:list,  # texts
+) -> tuple:      # (one uint64 per word of all texts, words per text)
+    "Hash every word of many texts at once, in lower case and without punctuation."
+    import numpy as np
+    texts = [t.lower() for t in texts]
+    sizes = [len(t)+1 for t in texts]
+    if sum(sizes) > _max_chars: return _hash_in_pieces(texts)
+    joined = ''.join(t + '\n' for t in texts)
+    codes = np.frombuffer(joined.encode('utf-32-le', 'surrogatepass'), np.uint32)
+    starts,ends = _word_borders(codes)
+    power,inverse = _powers()
+    sums = np.zeros(len(codes)+1, np.uint64)
+    np.cumsum((codes.astype(np.uint64) + np.uint64(1))*power[:len(codes)], out=sums[1:])
+    hashes = _mix((sums[ends] - sums[starts])*inverse[starts])
+    borders = np.cumsum([0] + sizes)
+    return hashes, np.diff(np.searchsorted(starts, borders))
+
+# %% ../nbs/01c_duplicates.ipynb #df21873c
 def shingle_hashes(
     texts:list,     # texts
     n_words:int=5,  # words in a shingle
-):                  # (one uint64 per shingle, shingles per text)
+) -> tuple:         # (one uint64 per shingle, shingles per text)
     "Hash every run of `n_words` words; a shorter text is a single shingle."
     import numpy as np
     words,counts = word_hashes(texts)
     n_shingles = np.maximum(counts-n_words+1, np.minimum(counts, 1))
     owner = np.repeat(np.arange(len(texts)), n_shingles)
     ends = np.cumsum(counts)
-    first = np.arange(len(owner)) - np.repeat(np.cumsum(n_shingles)-n_shingles, n_shingles) + (ends-counts)[owner]
+    starts = ends - counts
+    before = np.repeat(np.cumsum(n_shingles)-n_shingles, n_shingles)            # shingles of earlier texts
+    first = np.arange(len(owner)) - before + starts[owner]                       # its first word
     short = np.flatnonzero(counts[owner] < n_words)
-    words,out = np.append(words, np.zeros(n_words, np.uint64)),np.zeros(len(owner), np.uint64)
+    words = np.append(words, np.zeros(n_words, np.uint64))
+    hashes = np.zeros(len(owner), np.uint64)
     for k in range(n_words):
         word = words[first+k]
-        word[short[first[short]+k >= ends[owner[short]]]] = 0                     # beyond the end of a short text
-        out = out*np.uint64(_odd) + word
-    return _mix(out), n_shingles
+        is_beyond = first[short]+k >= ends[owner[short]]                         # the end of a short text
+        word[short[is_beyond]] = 0
+        hashes = hashes*np.uint64(_odd) + word
+    return _mix(hashes), n_shingles
 
 # %% ../nbs/01c_duplicates.ipynb #d4abac2f
 def bands_for(
     threshold:float,       # similarity that has to be found
     n_hashes:int=64,       # values in a signature
     max_miss:float=0.001,  # allowed chance to miss a pair at the threshold
-):                         # (bands, values in each)
+) -> tuple:                # (bands, values in each)
     "The widest bands that miss almost no pair at the threshold."
     if not 0 < threshold <= 1: raise ValueError(f'threshold is {threshold}, expected a Jaccard similarity above 0 and up to 1')
     for wide in range(n_hashes, 0, -1):
-        if (1-threshold**wide)**(n_hashes//wide) <= max_miss: return n_hashes//wide, wide
+        n_bands = n_hashes//wide
+        if (1-threshold**wide)**n_bands <= max_miss: return n_bands, wide
     raise ValueError(f'{n_hashes} hashes miss more than {max_miss:.2%} of the pairs at similarity {threshold}: raise n_hashes')
 
 # %% ../nbs/01c_duplicates.ipynb #e2798b77
@@ -112,47 +149,75 @@ def minhash(
     n_words:int=5,    # words in a shingle
     n_hashes:int=64,  # values in a signature
     seed:int=0,       # draws the hash functions
-):                    # (texts, n_hashes) uint32
+) -> 'np.ndarray':    # (texts, n_hashes) uint32
     "For each text and each of `n_hashes` hash functions, the smallest hash of a shingle."
     import numpy as np
     hashes,counts = shingle_hashes(texts, n_words)
     a,b = np.random.default_rng(seed).integers(0, 2**32, (2, n_hashes), dtype=np.uint32)
-    low,high = hashes.astype(np.uint32),(hashes >> np.uint64(32)).astype(np.uint32)
-    some = counts > 0
-    starts = (np.cumsum(counts)-counts)[some]
-    out = np.zeros((n_hashes, len(texts)), np.uint32)
-    if len(starts):
-        for k in range(n_hashes): out[k, some] = np.minimum.reduceat(low*(a[k] | np.uint32(1)) + (high ^ b[k]), starts)
-    return out.T
+    a |= np.uint32(1)
+    low = hashes.astype(np.uint32)
+    high = (hashes >> np.uint64(32)).astype(np.uint32)
+    is_filled = counts > 0
+    starts = (np.cumsum(counts)-counts)[is_filled]
+    signature = np.zeros((n_hashes, len(texts)), np.uint32)
+    if not len(starts): return signature.T
+    for k in range(n_hashes): signature[k, is_filled] = np.minimum.reduceat(low*a[k] + (high ^ b[k]), starts)
+    return signature.T
 
 # %% ../nbs/01c_duplicates.ipynb #1d1eba96
+def jaccard(
+    a:'np.ndarray',  # sorted array of distinct items
+    b:'np.ndarray',  # another
+) -> float:          # shared items, as a share of all
+    "Jaccard similarity by counting."
+    import numpy as np
+    both = np.concatenate([a, b])
+    if not len(both): return 0.
+    both.sort()
+    n_shared = int((both[1:] == both[:-1]).sum())
+    return n_shared/(len(both) - n_shared)
+
+# %% ../nbs/01c_duplicates.ipynb #5d1c8822
 def _band_keys(batch, n_words, n_hashes, seed, bands, wide):
     "The bands of each text, hashed to a uint64 each."
     import numpy as np
-    sig = minhash(batch['text'], n_words, n_hashes, seed)[:, :bands*wide].reshape(-1, bands, wide)
-    keys = np.zeros(sig.shape[:2], np.uint64)
-    for k in range(wide): keys = keys*np.uint64(_odd) + sig[:, :, k]
+    signature = minhash(batch['text'], n_words, n_hashes, seed)
+    signature = signature[:, :bands*wide].reshape(-1, bands, wide)
+    keys = np.zeros(signature.shape[:2], np.uint64)
+    for k in range(wide): keys = keys*np.uint64(_odd) + signature[:, :, k]
     return {'keys': [k.tobytes() for k in _mix(keys)]}
 
-def _shingle_sets(ds, rows, n_words):
-    "The distinct shingles of some rows, sorted."
+def _shared_bands(keys):
+    "(rows, bands): a number for every key that several rows have, -1 for the others."
     import numpy as np
-    parts = []
+    groups = np.full(keys.shape, -1)
+    for b in range(keys.shape[1]):
+        _,group,size = np.unique(keys[:, b], return_inverse=True, return_counts=True)
+        groups[:, b] = np.where(size[group] > 1, group, -1)
+    return groups
+
+def _shingle_sets(ds, rows, n_words):
+    "Row -> its distinct shingles, sorted."
+    import numpy as np
+    sets = []
     for texts in text_batches(ds.select(rows)):
         hashes,counts = shingle_hashes(texts, n_words)
-        parts += [np.unique(p) for p in np.split(hashes, np.cumsum(counts)[:-1])]
-    return dict(zip(rows, parts))
+        sets += map(np.unique, np.split(hashes, np.cumsum(counts)[:-1]))
+    return dict(zip(rows, sets))
 
-def jaccard(
-    a,         # sorted array of distinct items
-    b,         # another
-) -> float:    # shared items, as a share of all
-    "Jaccard similarity by counting."
-    import numpy as np
-    both = np.concatenate([a, b]); both.sort()
-    shared = int((both[1:] == both[:-1]).sum())
-    return shared/(len(both)-shared) if len(both) else 0.
+def _compare(j, earlier, sets, threshold):
+    "The pairs of row j with earlier rows: those at or above the threshold, and (similarity, row) of the best below it."
+    found = []
+    miss = 0.,None
+    for i in earlier:
+        small,large = sorted((len(sets[i]), len(sets[j])))
+        if not small or small < threshold*large: continue                        # too different in size to be that similar
+        similarity = jaccard(sets[i], sets[j])
+        if similarity >= threshold: found.append((i, j, similarity))
+        elif similarity > miss[0]: miss = similarity,i
+    return found, miss
 
+# %% ../nbs/01c_duplicates.ipynb #958b8e00
 def near_duplicates(
     ds:'Dataset',           # `datasets.Dataset` with a column text
     threshold:float=0.8,    # smallest similarity of a pair
@@ -168,35 +233,34 @@ def near_duplicates(
     import numpy as np
     bands,wide = bands_for(threshold, n_hashes)
     if len(ds) < 2: return []
-    keys = map_batches(ds, partial(_band_keys, n_words=n_words, n_hashes=n_hashes, seed=seed, bands=bands, wide=wide), num_proc, progress,
-                       remove_columns=ds.column_names, batch_size=500, keep_in_memory=True, desc='minhash')
-    keys = np.frombuffer(b''.join(column(keys, 'keys')), np.uint64).reshape(len(ds), bands)
-    groups = np.full(keys.shape, -1)                                             # -1: nobody else has this key
-    for b in range(bands):
-        _,group,size = np.unique(keys[:, b], return_inverse=True, return_counts=True)
-        groups[:, b] = np.where(size[group] > 1, group, -1)
+    sign = partial(_band_keys, n_words=n_words, n_hashes=n_hashes, seed=seed, bands=bands, wide=wide)
+    signed = map_batches(ds, sign, num_proc, progress, remove_columns=ds.column_names, batch_size=500, keep_in_memory=True, desc='minhash')
+    keys = np.frombuffer(b''.join(column(signed, 'keys')), np.uint64).reshape(len(ds), bands)
+    groups = _shared_bands(keys)
     rows = np.flatnonzero((groups >= 0).any(1)).tolist()
-    sets,buckets,pairs = _shingle_sets(ds, rows, n_words),defaultdict(list),[]
+    sets = _shingle_sets(ds, rows, n_words)
+    buckets = defaultdict(list)
+    pairs = []
     for j in rows:
         places = [(b, g) for b,g in enumerate(groups[j].tolist()) if g >= 0]
-        found,best = [],0.
-        for i in sorted({i for p in places for i in buckets[p]}):
-            a,b = len(sets[i]),len(sets[j])
-            if min(a, b) < threshold*max(a, b) or not a: continue                # too different in size to be that similar
-            similarity = jaccard(sets[i], sets[j])
-            if similarity >= threshold: found.append((i, j, similarity))
-            elif misses is not None and similarity > best: misses[j],best = (similarity, i),similarity
-        if kept_only and found: pairs.append(max(found, key=lambda p: p[2])); continue
-        pairs += found
-        for p in places: buckets[p].append(j)
+        earlier = sorted({i for place in places for i in buckets[place]})
+        found,miss = _compare(j, earlier, sets, threshold)
+        if misses is not None and miss[0]: misses[j] = miss
+        if kept_only and found: pairs.append(max(found, key=lambda pair: pair[2]))
+        else:
+            pairs += found
+            for place in places: buckets[place].append(j)
     return pairs
 
 # %% ../nbs/01c_duplicates.ipynb #c0b293f9
 def _find_near(ds, num_proc=None, progress=None, **params):
+    "{row: (similarity, earlier row)} of what goes, and of what only just stays."
     near = {}
-    gone = {j: (similarity, i) for i,j,similarity in near_duplicates(ds, kept_only=True, misses=near, num_proc=num_proc, progress=progress, **params)}
-    return gone, {j: x for j,x in near.items() if j not in gone}
+    pairs = near_duplicates(ds, kept_only=True, misses=near, num_proc=num_proc, progress=progress, **params)
+    gone = {j: (similarity, i) for i,j,similarity in pairs}
+    return gone, {j: miss for j,miss in near.items() if j not in gone}
 
+@rule_or_filter
 def near_deduplication(
     threshold:float=0.8,  # similarity from which a later text goes (Lee et al. 2022)
     n_words:int=5,        # words in a shingle (Lee et al. 2022)
@@ -205,24 +269,29 @@ def near_deduplication(
 ) -> Rule:
     "Keep a text unless it nearly repeats an earlier one that is kept."
     params = dict(threshold=threshold, n_words=n_words, n_hashes=n_hashes, seed=seed)
-    return CorpusRule('near_deduplication', limits=(Limit('Jaccard similarity', high=threshold),), find=partial(_find_near, **params), params=params)
+    limit = Limit('Jaccard similarity', high=threshold)
+    return CorpusRule('near_deduplication', limits=(limit,), find=partial(_find_near, **params), params=params)
 
+# %% ../nbs/01c_duplicates.ipynb #de347921
 def duplicate_clusters(
     ds:'Dataset',          # `datasets.Dataset` with a column text
     rule:Rule|None=None,   # a duplicate rule; None: `near_deduplication()`
 ) -> list:                 # one dict per cluster, largest first: kept (a row), copies (a list of (row, value))
     "What a duplicate rule would drop and for which row, before anything is deleted."
     gone,_ = (rule or near_deduplication()).find(ds)
-    clusters = defaultdict(list)
-    for row,(value,twin) in sorted(gone.items()): clusters[twin].append((row, value))
-    return sorted(({'kept': twin, 'copies': copies} for twin,copies in clusters.items()), key=lambda c: (-len(c['copies']), c['kept']))
+    copies = defaultdict(list)
+    for row,(value,twin) in sorted(gone.items()): copies[twin].append((row, value))
+    clusters = [{'kept': twin, 'copies': found} for twin,found in copies.items()]
+    return sorted(clusters, key=lambda c: (-len(c['copies']), c['kept']))
 
 # %% ../nbs/01c_duplicates.ipynb #5ba0845e
-def shared_ngrams(text, ngrams, n_words):
+def _shared_ngrams(text, ngrams, n_words):
+    "How many runs of words a text shares with a sorted array of them."
     import numpy as np
-    found = np.unique(shingle_hashes([text], n_words)[0])
-    at = np.minimum(np.searchsorted(ngrams, found), len(ngrams)-1)
-    yield int((ngrams[at] == found).sum())
+    hashes,_ = shingle_hashes([text], n_words)
+    found = np.unique(hashes)
+    place = np.minimum(np.searchsorted(ngrams, found), len(ngrams)-1)
+    yield int((ngrams[place] == found).sum())
 
 def decontamination(
     eval_texts:list,   # the texts a model will be judged by
@@ -233,6 +302,7 @@ def decontamination(
     import numpy as np
     eval_texts = [t for t in eval_texts if t.strip()]
     if not eval_texts: raise ValueError('no evaluation texts to compare with')
-    ngrams = np.unique(np.concatenate([shingle_hashes(eval_texts[i:i+500], n_words)[0] for i in range(0, len(eval_texts), 500)]))
-    return Rule('decontamination', partial(shared_ngrams, ngrams=ngrams, n_words=n_words), (Limit(f'shared {n_words}-grams', high=max_shared),),
-                params=dict(n_texts=len(eval_texts), n_words=n_words, max_shared=max_shared))
+    parts = [shingle_hashes(eval_texts[i:i+500], n_words)[0] for i in range(0, len(eval_texts), 500)]
+    measure = partial(_shared_ngrams, ngrams=np.unique(np.concatenate(parts)), n_words=n_words)
+    limit = Limit(f'shared {n_words}-grams', high=max_shared)
+    return Rule('decontamination', measure, (limit,), params=dict(n_texts=len(eval_texts), n_words=n_words, max_shared=max_shared))
