@@ -115,13 +115,18 @@ def _special_ids(model) -> dict:
     def special(k): return model.end_ids.get(k) if tok is None else getattr(tok, f'{k}_id', None)
     return {f'{k}_token_id': special(k) for k in ('bos', 'eos', 'pad')}
 
+def _their_words(config) -> dict:
+    "A shape as transformers says it; a mix that no class of theirs has is ours alone."
+    if config.arch == 'custom': return dict(model_type='llm_lab', architectures=['GPT'])
+    return {k: v for k,v in config.to_hf_config().to_dict().items() if k not in _noise}
+
 def config_json(
     model:'GPT',  # a GPT
 ) -> dict:        # transformers' fields, ours, and those a newer version left on the model
     "The `config.json` of a model, for both readers."
     from llm_lab import __version__
     ours = model.config.to_dict()
-    theirs = {k: v for k,v in model.config.to_hf_config().to_dict().items() if k not in _noise}
+    theirs = _their_words(model.config)
     theirs['dtype'] = _dtype_name(next(model.parameters()))
     theirs.update(_special_ids(model))
     if clash := [k for k in ours if k in theirs and theirs[k] != ours[k]]:
@@ -153,7 +158,7 @@ def _run_values(model) -> dict:
 def _tied(model, weights:dict) -> dict:
     "Which weight stands for which other one."
     if not model.config.tie_weights or 'lm_head.weight' in weights: return {}
-    table = next(n for n in weights if n.endswith(('wte.weight', 'embed_tokens.weight')))
+    table = next(n for n in weights if n.endswith(('wte.weight', 'embed_tokens.weight', 'token_embedding.weight')))
     return {'lm_head.weight': table}
 
 def _tokenizer_note(tok) -> dict|None:
@@ -283,9 +288,9 @@ def _read_run(folder:Path) -> tuple:
     for k in ('config', 'tokenizer', 'tied', 'run', 'versions'): state.pop(k, None)
     return from_plain(state, tensors_of('rng.safetensors')), optimizer
 
-def _set_run(model, values:dict|None):
-    "Leave on a model what its run knew, in the form that `fit` takes."
-    model.train_state = values or None
+def _set_run(model, values:dict|None, optimizer:dict|None=None):
+    "Leave on a model what its run knew, in the form that `fit` takes: a plain `model.fit(…)` goes on."
+    model.train_state = {**values, 'optimizer': optimizer} if values else None
 
 def read_checkpoint(
     folder:Path,             # a complete checkpoint folder
@@ -312,7 +317,10 @@ def read_checkpoint(
     model.end_ids = _end_ids(folder)
     if unknown: model.unknown_fields = unknown
     values,optimizer = _read_run(folder)
-    _set_run(model, values)
+    _set_run(model, values, optimizer)
+    if values and values.get('adapters'):
+        from llm_lab.run_control import put_adapters
+        put_adapters(model, values['adapters'])
     return model, optimizer
 
 # %% ../nbs/04_checkpoint.ipynb #61dc0c1d

@@ -7,10 +7,6 @@ __all__ = ['ACTIVATIONS', 'FAMILIES', 'ARCHS', 'PRESETS', 'causal_mask', 'mask_b
            'GPTConfig', 'RMSNorm', 'make_norm', 'rope_table', 'apply_rope', 'Attention', 'MLP', 'Block', 'GPT',
            'create_model']
 
-# %% ../nbs/03_gpt_model.ipynb #mv030000
-from ._moved import finder
-__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
-
 # %% ../nbs/03_gpt_model.ipynb #22e76e02
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,10 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from fastcore.basics import patch
 
+from ._moved import finder
 from .kernels import linear_cross_entropy, prefers_plain, rms_norm
 from .packing import document_mask
-from .runtime import evaluating, resolve_device
+from .runtime import resolve_device
 from .tokenizer import Tokenizer
+
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/03_gpt_model.ipynb #0da32179
 def causal_mask(
@@ -225,23 +224,6 @@ def preset(
     _check_known('preset', name, PRESETS)
     return cls(**PRESETS[name] | changes)
 
-@patch
-def to_hf_config(self:GPTConfig,
-    tokenizer:object=None,  # gives the ids of BOS, EOS and padding
-):                          # a `GPT2Config`, `LlamaConfig` or `Qwen3Config`
-    "The same shape in transformers' words."
-    from llm_lab.interop import to_hf_config
-    return to_hf_config(self, tokenizer)
-
-@patch(cls_method=True)
-def from_hf(
-    cls:GPTConfig,
-    hf:object,      # a transformers config of one of the three families
-) -> GPTConfig:
-    "Our config for a transformers config."
-    from llm_lab.interop import config_from_hf
-    return config_from_hf(hf)
-
 # %% ../nbs/03_gpt_model.ipynb #e446a303
 class RMSNorm(nn.Module):
     "Divide each token's vector by its root mean square, then scale each channel."
@@ -435,6 +417,60 @@ def _init_weights(model:nn.Module) -> None:
         elif c.zero_init and (writes or is_head): nn.init.zeros_(p)
         elif p.ndim > 1: nn.init.normal_(p, std=0.02/math.sqrt(2*c.n_layer) if writes else 0.02)
 
+# %% ../nbs/03_gpt_model.ipynb #51cc5245
+def _attention_bias(x:Tensor, start:int, doc_ids:Tensor|None, mask:Tensor|None) -> Tensor|None:
+    "Who may look where, as something to add to the scores; None: all of the past."
+    T = x.shape[1]
+    if mask is None and doc_ids is not None: mask = document_mask(doc_ids)     # (B, 1, T, T)
+    if mask is None and start > 0 and T > 1:                                   # several new tokens after a cache
+        mask = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)
+    return None if mask is None else mask_bias(mask, x.dtype)
+
+def _cross_entropy(logits:Tensor, targets:Tensor, reduction:str) -> Tensor:
+    "Of all targets that are not negative."
+    targets = targets.flatten()
+    targets = targets.masked_fill(targets < 0, -100)
+    return F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=-100, reduction=reduction)
+
+def _embed(model:nn.Module, ids:Tensor, start:int) -> Tensor:
+    "A vector for each id, or a refusal that says what does not fit."
+    if ids.ndim != 2: raise ValueError(f'ids have the shape {tuple(ids.shape)}, expected (B, T): ids[None] makes one row')
+    n = start + ids.shape[1]
+    if n > model.config.block_size:
+        raise ValueError(f'{n} tokens do not fit the block_size of {model.config.block_size}: shorten the rows')
+    try: return model.token_embedding(ids)
+    except IndexError:
+        known = model.config.vocab_size - 1
+        raise ValueError(f'token ids run from {ids.min()} to {ids.max()}, but this model knows 0 to {known}') from None
+
+def _rope_at(model:nn.Module, where, dtype:torch.dtype) -> tuple|None:
+    "Cosines and sines of some positions, each (T, D) or (B, 1, T, D)."
+    if not model.config.has_rope: return None
+    cos = model.cos[where]
+    sin = model.sin[where]
+    if cos.ndim == 3:                                      # one table for each row
+        cos = cos[:, None]
+        sin = sin[:, None]
+    return cos.to(dtype), sin.to(dtype)
+
+def _enter(model:nn.Module, ids:Tensor, position_ids:Tensor|None, start:int) -> tuple:
+    "The stream (B, T, C) before the first block, and the rotary angles of its positions."
+    c = model.config
+    x = _embed(model, ids, start)
+    where = slice(start, start + ids.shape[1]) if position_ids is None else position_ids
+    if not c.has_rope:                                     # learned positions, added to the stream
+        x = F.dropout(x + model.position_embedding.weight[where], c.dropout, model.training)
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
+    return x, _rope_at(model, where, x.dtype)
+
+def _make_rope(model:nn.Module) -> None:
+    "Tables of angles, where the model is."
+    c = model.config
+    tables = rope_table(c.block_size, c.head_dim, c.rope_theta, c.rope_scaling)
+    for name,table in zip(('cos', 'sin'), tables):
+        model.register_buffer(name, table.to(model.token_embedding.weight.device), persistent=False)
+
 # %% ../nbs/03_gpt_model.ipynb #b4614c29
 class GPT(nn.Module):
     "A decoder-only transformer that trains itself, writes text, and opens in transformers."
@@ -458,7 +494,7 @@ class GPT(nn.Module):
             self.head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
             if c.tie_weights: self.head.weight = self.token_embedding.weight
             _init_weights(self)
-        if c.has_rope: self._make_rope()
+        if c.has_rope: _make_rope(self)
 
     def hidden(self,
         ids:Tensor,                    # (B, T) token ids
@@ -469,15 +505,8 @@ class GPT(nn.Module):
     ) -> Tensor:                       # (B, T, C)
         "The stream after the last block and norm: everything but the output layer."
         start = 0 if cache is None else cache.n
-        x = self._embed(ids, start)                                            # (B, T, C)
-        T = ids.shape[1]
-        where = slice(start, start + T) if position_ids is None else position_ids
-        if not self.config.has_rope: x = self._add_positions(x, where)
-        kind = x.device.type
-        if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
-        rope = self._rope_at(where, x.dtype)
-        if mask is None: mask = _visible(T, start, doc_ids, x.device)
-        bias = None if mask is None else mask_bias(mask, x.dtype)
+        x,rope = _enter(self, ids, position_ids, start)                        # (B, T, C)
+        bias = _attention_bias(x, start, doc_ids, mask)
         for i,block in enumerate(self.blocks):
             x = block(x, rope, bias, None if cache is None else cache[i])
         return self.norm(x)
@@ -494,24 +523,11 @@ class GPT(nn.Module):
         if targets is None: return logits, None
         return logits, _cross_entropy(logits, targets, 'mean')
 
-    def sum_loss(self,
-        ids:Tensor,                    # (B, T) token ids
-        targets:Tensor,                # (B, T) what comes next; negative: not scored
-        doc_ids:Tensor|None=None,      # (B, T) documents
-        position_ids:Tensor|None=None, # (B, T) positions
-        **kwargs,                      # `cache` and `mask` of `hidden`
-    ) -> Tensor:                       # a single number
-        "Sum of the losses of all real targets, in nats."
-        x = self.hidden(ids, doc_ids, position_ids, **kwargs)
-        is_plain = type(self.head) is nn.Linear                                # not exchanged by an adapter
-        if not is_plain: return _cross_entropy(self.head(x), targets, 'sum')
-        return linear_cross_entropy(x.flatten(0, 1), self.head.weight, targets.flatten())
-
     # One line each for what stands on later pages, hence the late imports
 
     def fit(self,
         data_loader:object,     # gives batches; a `GPTDataLoader`
-        optimizer:torch.optim.Optimizer|None=None,  # None: made by `configure_optimizer`
+        optimizer=None,         # None: made by `configure_optimizer`
         **settings,             # of `training.fit`
     ) -> list[dict]:            # the history
         "Train up to `max_iters` steps in all."
@@ -529,10 +545,10 @@ class GPT(nn.Module):
 
     def configure_optimizer(self,
         learning_rate:float|None=None,  # None: the one of the recipe
-        **settings,                     # of `training.configure_optimizer`
+        **settings,                     # of `optimizers.configure_optimizer`
     ) -> torch.optim.Optimizer:
         "An optimizer over all weights that train."
-        from llm_lab.training import configure_optimizer
+        from llm_lab.optimizers import configure_optimizer
         return configure_optimizer(self, learning_rate, **settings)
 
     def generate(self,
@@ -544,38 +560,11 @@ class GPT(nn.Module):
         from llm_lab.generation import generate
         return generate(self, prompt, max_new_tokens, **settings)
 
-    def prompt_ids(self,
-        prompt:object,  # text, ids, or a tensor of ids
-    ) -> list[int]:
-        "Ids of one prompt; an empty one becomes BOS."
-        from llm_lab.generation import prompt_ids
-        return prompt_ids(self, prompt)
-
-    def to_hf(self):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
-        "The same model as a transformers model."
-        from llm_lab.interop import to_hf
-        return to_hf(self)
-
-    def hf_state_dict(self) -> dict:  # name -> tensor; tied weights once
-        "The weights under transformers' names."
-        from llm_lab.interop import hf_state_dict
-        return hf_state_dict(self)
-
-    def load_hf_state_dict(self,
-        state:dict,  # name -> tensor, as `hf_state_dict` gives
-    ) -> 'GPT':      # itself
-        "Take weights that carry transformers' names."
-        from llm_lab.interop import load_hf_state_dict
-        return load_hf_state_dict(self, state)
-
-    @classmethod
-    def from_hf(cls,
-        model:object,           # a transformers model of one of the three families, or a folder with one
-        tokenizer:object=None,  # to work on text; None: the folder's own
-    ) -> 'GPT':
-        "A transformers model as a `GPT`."
-        from llm_lab.interop import from_hf
-        return from_hf(model, tokenizer)
+    def _apply(self, fn, *args, **kwargs):
+        "Move or cast the weights as any module does; angles are made anew, since they stay in float32."
+        super()._apply(fn, *args, **kwargs)
+        if self.config.has_rope: _make_rope(self)
+        return self
 
     @property
     def n_params(self) -> int: return sum(p.numel() for p in self.parameters())
@@ -583,65 +572,20 @@ class GPT(nn.Module):
     def device(self) -> torch.device: return self.token_embedding.weight.device
     def __repr__(self): return f'GPT with {self.n_params:,} parameters: {self.config}'
 
-# %% ../nbs/03_gpt_model.ipynb #51cc5245
-def _visible(
-    T:int,                # tokens in the row
-    start:int,            # tokens before it, in the cache
-    doc_ids:Tensor|None,  # (B, T) documents
-    device:torch.device,
-) -> Tensor|None:         # True where a token may look; None: all of the past
-    "Who may look where: at the past, and inside one document."
-    if doc_ids is not None: return document_mask(doc_ids)                      # (B, 1, T, T)
-    if start == 0 or T == 1: return None
-    return torch.ones(T, start + T, dtype=torch.bool, device=device).tril(start)
-
-def _cross_entropy(logits:Tensor, targets:Tensor, reduction:str) -> Tensor:
-    "Of all targets that are not negative."
-    targets = targets.flatten()
-    targets = targets.masked_fill(targets < 0, -100)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=-100, reduction=reduction)
-
+# %% ../nbs/03_gpt_model.ipynb #fb4001c7
 @patch
-def _embed(self:GPT, ids:Tensor, start:int) -> Tensor:
-    "A vector for each id, or a refusal that says what does not fit."
-    if ids.ndim != 2: raise ValueError(f'ids have the shape {tuple(ids.shape)}, expected (B, T): ids[None] makes one row')
-    n = start + ids.shape[1]
-    if n > self.config.block_size:
-        raise ValueError(f'{n} tokens do not fit the block_size of {self.config.block_size}: shorten the rows')
-    try: return self.token_embedding(ids)
-    except IndexError:
-        raise ValueError(f'token ids run from {ids.min()} to {ids.max()}, but this model knows 0 to {self.config.vocab_size - 1}') from None
-
-@patch
-def _add_positions(self:GPT, x:Tensor, where) -> Tensor:
-    "Learned positions, added to the stream."
-    return F.dropout(x + self.position_embedding.weight[where], self.config.dropout, self.training)
-
-@patch
-def _make_rope(self:GPT) -> None:
-    "Tables of angles, for this device."
-    c = self.config
-    tables = rope_table(c.block_size, c.head_dim, c.rope_theta, c.rope_scaling)
-    for name,table in zip(('cos', 'sin'), tables):
-        self.register_buffer(name, table.to(self.device), persistent=False)
-
-@patch
-def _rope_at(self:GPT, where, dtype:torch.dtype) -> tuple|None:
-    "Cosines and sines of some positions, each (T, D) or (B, 1, T, D)."
-    if not self.config.has_rope: return None
-    cos = self.cos[where]
-    sin = self.sin[where]
-    if cos.ndim == 3:                                      # one table for each row
-        cos = cos[:, None]
-        sin = sin[:, None]
-    return cos.to(dtype), sin.to(dtype)
-
-@patch
-def _apply(self:GPT, fn, *args, **kwargs):
-    "Move or cast the weights as any module does; angles are made anew, since they stay in float32."
-    nn.Module._apply(self, fn, *args, **kwargs)
-    if self.config.has_rope: self._make_rope()
-    return self
+def sum_loss(self:GPT,
+    ids:Tensor,                    # (B, T) token ids
+    targets:Tensor,                # (B, T) what comes next; negative: not scored
+    doc_ids:Tensor|None=None,      # (B, T) documents
+    position_ids:Tensor|None=None, # (B, T) positions
+    **kwargs,                      # `cache` and `mask` of `hidden`
+) -> Tensor:                       # a single number
+    "Sum of the losses of all real targets, in nats."
+    x = self.hidden(ids, doc_ids, position_ids, **kwargs)
+    is_plain = type(self.head) is nn.Linear                                    # not exchanged by an adapter
+    if not is_plain: return _cross_entropy(self.head(x), targets, 'sum')
+    return linear_cross_entropy(x.flatten(0, 1), self.head.weight, targets.flatten())
 
 # %% ../nbs/03_gpt_model.ipynb #369359c6
 def create_model(
@@ -661,22 +605,64 @@ def create_model(
 
 # %% ../nbs/03_gpt_model.ipynb #fa4490bc
 @patch
+def to_hf_config(self:GPTConfig,
+    tokenizer:object=None,  # gives the ids of BOS, EOS and padding
+):                          # a `GPT2Config`, `LlamaConfig` or `Qwen3Config`
+    "The same shape in transformers' words."
+    from llm_lab.interop import to_hf_config
+    return to_hf_config(self, tokenizer)
+
+@patch(cls_method=True)
+def from_hf(
+    cls:GPTConfig,
+    hf:object,      # a transformers config of one of the three families
+) -> GPTConfig:
+    "Our config for a transformers config."
+    from llm_lab.interop import config_from_hf
+    return config_from_hf(hf)
+
+@patch
+def to_hf(self:GPT):  # a `GPT2LMHeadModel`, `LlamaForCausalLM` or `Qwen3ForCausalLM`
+    "The same model as a transformers model."
+    from llm_lab.interop import to_hf
+    return to_hf(self)
+
+@patch(cls_method=True)
+def from_hf(
+    cls:GPT,
+    model:object,           # a transformers model of one of the three families, or a folder with one
+    tokenizer:object=None,  # to work on text; None: the folder's own
+) -> GPT:
+    "A transformers model as a `GPT`."
+    from llm_lab.interop import from_hf
+    return from_hf(model, tokenizer)
+
+@patch
+def hf_state_dict(self:GPT) -> dict:  # name -> tensor; tied weights once
+    "The weights under transformers' names."
+    from llm_lab.interop import hf_state_dict
+    return hf_state_dict(self)
+
+@patch
+def load_hf_state_dict(self:GPT,
+    state:dict,  # name -> tensor, as `hf_state_dict` gives
+) -> GPT:        # itself
+    "Take weights that carry transformers' names."
+    from llm_lab.interop import load_hf_state_dict
+    return load_hf_state_dict(self, state)
+
+@patch
 def attention_maps(self:GPT,
     ids:Tensor,         # (B, T) token ids
 ) -> list[Tensor]:      # for each block (B, H, T, T); rows sum to one
     "How much each token looks at each earlier one, in every head."
-    maps = []
-    bias = mask_bias(causal_mask(ids.shape[1], ids.device), torch.float32)
-    def keep(attn, args):
-        q,k,_ = attn.project(args[0], args[1])
-        n_sharing = q.shape[1]//k.shape[1]
-        k = k.repeat_interleave(n_sharing, 1)
-        scores = q @ k.transpose(-1, -2)
-        scores = scores*q.shape[-1]**-0.5 + bias
-        maps.append(scores.softmax(-1))
-    hooks = [b.attn.register_forward_pre_hook(keep) for b in self.blocks]
-    try:
-        with evaluating(self): self.hidden(ids)
-    finally:
-        for h in hooks: h.remove()
-    return maps
+    from llm_lab.interop import attention_maps
+    return attention_maps(self, ids)
+
+@patch
+def prompt_ids(self:GPT,
+    prompt:object,  # text, ids, or a tensor of ids
+) -> list[int]:
+    "Ids of one prompt."
+    from llm_lab.generation import prompt_ids
+    return prompt_ids(self, prompt)

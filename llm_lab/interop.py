@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['hf_layout', 'hf_state_dict', 'load_hf_state_dict', 'to_hf_config', 'config_from_hf', 'to_hf', 'from_hf',
-           'upscale_depth']
+           'upscale_depth', 'attention_maps']
 
 # %% ../nbs/03a_interop.ipynb #19acd6da
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .gpt_model import ARCHS, GPT, GPTConfig
+from .gpt_model import ARCHS, GPT, GPTConfig, causal_mask, mask_bias
+from .runtime import evaluating
 from .tokenizer import Tokenizer
 
 # %% ../nbs/03a_interop.ipynb #b50c5cd9
@@ -25,31 +26,47 @@ def _gpt2_layout(c:GPTConfig) -> dict:
     names = {'token_embedding': 'wte', 'position_embedding': 'wpe', 'norm': 'ln_f'}
     for i in range(c.n_layer):
         for ours,theirs in block.items(): names[f'blocks.{i}.{ours}'] = f'h.{i}.{theirs}'
-    return {ours: ([f'transformer.{theirs}'], None, '.c_' in theirs) for ours,theirs in names.items()}
+    out = {}
+    for ours,theirs in names.items():
+        is_transposed = '.c_' in theirs
+        out[ours] = ([f'transformer.{theirs}'], None, is_transposed)
+    return out
 
 def _llama_layout(c:GPTConfig) -> dict:
     "Llama's and Qwen's names; what is one matrix here is several there."
     block = {'norm_1': ['input_layernorm'], 'norm_2': ['post_attention_layernorm'],
              'attn.qkv': ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'], 'attn.out': ['self_attn.o_proj'],
              'mlp.up': ['mlp.gate_proj', 'mlp.up_proj'], 'mlp.down': ['mlp.down_proj']}
-    if c.qk_norm: block |= {'attn.q_norm': ['self_attn.q_norm'], 'attn.k_norm': ['self_attn.k_norm']}
-    n_query,n_key = c.n_head*c.head_dim,c.n_kv_head*c.head_dim
+    if c.qk_norm:
+        block['attn.q_norm'] = ['self_attn.q_norm']
+        block['attn.k_norm'] = ['self_attn.k_norm']
+    n_query = c.n_head*c.head_dim
+    n_key = c.n_kv_head*c.head_dim
     rows = {'attn.qkv': [n_query, n_key, n_key], 'mlp.up': [c.n_inner, c.n_inner]}
-    out = {'token_embedding': (['model.embed_tokens'], None, False), 'norm': (['model.norm'], None, False)}
+    out = {'token_embedding': (['model.embed_tokens'], None, False)}
+    out['norm'] = (['model.norm'], None, False)
     for i in range(c.n_layer):
         for ours,theirs in block.items():
             names = [f'model.layers.{i}.{t}' for t in theirs]
             out[f'blocks.{i}.{ours}'] = (names, rows.get(ours), False)
     return out
 
+def _own_layout(c:GPTConfig) -> dict:
+    "A mix of one's own keeps our names."
+    block = ['norm_1', 'attn.qkv', 'attn.out', 'norm_2', 'mlp.up', 'mlp.down']
+    if c.qk_norm: block += ['attn.q_norm', 'attn.k_norm']
+    names = ['token_embedding', 'norm']
+    if not c.has_rope: names.append('position_embedding')
+    for i in range(c.n_layer): names += [f'blocks.{i}.{layer}' for layer in block]
+    return {name: ([name], None, False) for name in names}
+
 # %% ../nbs/03a_interop.ipynb #1a2abf5f
 def hf_layout(
     config:GPTConfig,  # sizes and family
 ) -> dict:             # our layer -> (names in transformers, rows of each piece or None, whether it is transposed there)
-    "Where each of our layers lives in the transformers class."
-    if config.arch not in ARCHS:
-        raise ValueError(f'arch {config.arch!r} is a mix that no transformers class has: it trains and writes, but cannot be saved or exported')
-    out = _gpt2_layout(config) if config.arch == 'gpt2' else _llama_layout(config)
+    "Where each of our layers lives in the transformers class; a mix that no class has keeps its own names."
+    layouts = dict(gpt2=_gpt2_layout, custom=_own_layout)
+    out = layouts.get(config.arch, _llama_layout)(config)
     if not config.tie_weights: out['head'] = (['lm_head'], None, False)
     return out
 
@@ -57,27 +74,46 @@ def hf_layout(
 def _places(ours:str, weight:Tensor, layout:tuple, part:str) -> list[tuple[str, Tensor]]:
     "Their names for a weight or bias of ours, each with its part of the tensor."
     theirs,rows,_ = layout
+    names = [f'{name}.{part}' for name in theirs]
     pieces = weight.split(rows) if rows else [weight]
-    return [(f'{name}.{part}', piece) for name,piece in zip(theirs, pieces)]
+    return list(zip(names, pieces))
 
 def _missing_layer(name:str) -> ValueError:
     "What to say of a layer that is not where it was built."
     return ValueError(f'{name} is no plain layer of this model: if it carries adapters, fold them in first, with merge_lora(model)')
 
+def _own_weights(model:GPT) -> dict:
+    "The weights by our names; where adapters stand, those of the layer they would be folded into."
+    state = model.state_dict()
+    for name,layer in model.named_modules():
+        if not hasattr(layer, 'merged_weight'): continue
+        state[f'{name}.weight'] = layer.merged_weight().to(layer.weight.dtype)
+        bias = layer.bias
+        if bias is None: continue
+        if layer.lora_bias is not None: bias = bias + layer.lora_bias*layer.scaling
+        state[f'{name}.bias'] = bias
+    return state
+
+@torch.no_grad()
 def hf_state_dict(
-    model:GPT,            # to translate
+    model:GPT,            # to translate; with adapters or without
 ) -> dict[str, Tensor]:   # name -> tensor; tied weights once
     "The weights under the names and in the shapes of the transformers class."
-    out,state = {},model.state_dict()
+    out = {}
+    state = _own_weights(model)
     for ours,layout in hf_layout(model.config).items():
         if f'{ours}.weight' not in state: raise _missing_layer(ours)
-        weight,bias = state[f'{ours}.weight'],state.get(f'{ours}.bias')
+        weight = state[f'{ours}.weight']
+        bias = state.get(f'{ours}.bias')
+        is_transposed = layout[2]
         has_bias_there = model.config.arch == 'gpt2' and not ours.endswith(('embedding', 'head'))
         if bias is None and has_bias_there: bias = weight.new_zeros(len(weight))   # the class has them always
         for name,piece in _places(ours, weight, layout, 'weight'):
-            out[name] = piece.t().contiguous() if layout[2] else piece.contiguous()
+            if is_transposed: piece = piece.t()
+            out[name] = piece.contiguous()
         if bias is None: continue
-        for name,piece in _places(ours, bias, layout, 'bias'): out[name] = piece.contiguous()
+        for name,piece in _places(ours, bias, layout, 'bias'):
+            out[name] = piece.contiguous()
     return out
 
 # %% ../nbs/03a_interop.ipynb #c40ddb46
@@ -103,23 +139,30 @@ def load_hf_state_dict(
     state:dict,  # name -> tensor, as `hf_state_dict` gives
 ) -> GPT:        # itself
     "Take weights that carry transformers' names; each must be there, fit, and be used."
-    own,used,plan,missing,wrong = model.state_dict(),set(),[],[],[]
+    own = model.state_dict()
+    used = set()
+    plan = []
+    missing = []
+    wrong = []
     for ours,layout in hf_layout(model.config).items():
         if f'{ours}.weight' not in own: raise _missing_layer(ours)
         for part in ('weight', 'bias'):
             if f'{ours}.{part}' not in own: continue
+            is_transposed = layout[2] and part == 'weight'
             for name,place in _places(ours, own[f'{ours}.{part}'], layout, part):
                 used.add(name)
                 if name not in state:
                     missing.append(name)
                     continue
-                value = state[name].t() if layout[2] and part == 'weight' else state[name]
+                value = state[name].t() if is_transposed else state[name]
                 if value.shape != place.shape: wrong.append(f'{name} {tuple(value.shape)} given, {tuple(place.shape)} here')
                 plan.append((place, value))
     if missing: raise ValueError(f'{len(missing)} weights are missing; the first is {missing[0]}')
     if wrong: raise ValueError(f'{len(wrong)} weights have other shapes: {"; ".join(wrong[:3])}')
     _check_used(state, used, model.config)
-    def copy(pair): pair[0].copy_(pair[1])
+    def copy(
+        pair,  # a place and its value
+    ): pair[0].copy_(pair[1])
     with ThreadPoolExecutor(2) as pool: list(pool.map(copy, plan))             # two: half the time for large models
     return model
 
@@ -135,7 +178,9 @@ def to_hf_config(
     "The same shape in transformers' words."
     import transformers
     c = config
-    hf_layout(c)                                           # refuses what has no class
+    if c.arch not in ARCHS:
+        raise ValueError(f'arch {c.arch!r} is a mix that no transformers class has: it trains, writes and is saved, '
+                         'but only this library opens it')
     common = dict(vocab_size=c.vocab_size, tie_word_embeddings=c.tie_weights, architectures=[ARCHS[c.arch]])
     for k in ('bos', 'eos', 'pad'): common[f'{k}_token_id'] = getattr(tokenizer, f'{k}_id', None)
     if c.arch == 'gpt2':
@@ -258,3 +303,28 @@ def upscale_depth(
             if k.startswith(source): state[f'blocks.{i}.' + k.removeprefix(source)] = v
     deeper.load_state_dict(state)
     return deeper
+
+# %% ../nbs/03a_interop.ipynb #04bec148
+def attention_maps(
+    model:GPT,          # looks
+    ids:Tensor,         # (B, T) token ids
+) -> list[Tensor]:      # for each block (B, H, T, T); rows sum to one
+    "How much each token looks at each earlier one, in every head."
+    maps = []
+    bias = mask_bias(causal_mask(ids.shape[1], ids.device), torch.float32)
+    def keep(
+        attn,  # of one block
+        args,  # what it is called with
+    ):
+        q,k,_ = attn.project(args[0], args[1])
+        n_sharing = q.shape[1]//k.shape[1]
+        k = k.repeat_interleave(n_sharing, 1)
+        scores = q @ k.transpose(-1, -2)
+        scores = scores*q.shape[-1]**-0.5 + bias
+        maps.append(scores.softmax(-1))
+    hooks = [b.attn.register_forward_pre_hook(keep) for b in model.blocks]
+    try:
+        with evaluating(model): model.hidden(ids)
+    finally:
+        for h in hooks: h.remove()
+    return maps

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'TrackerLog', 'make_logger', 'plot_history', 'LivePlot',
-           'Progress', 'join_processes', 'agree', 'saver_for']
+           'Progress', 'join_processes', 'agree', 'saver_for', 'earlier_run', 'kept_adapters', 'put_adapters']
 
 # %% ../nbs/03c_run_control.ipynb #64f059f3
-import atexit, json, os, signal, threading, time
+import atexit, json, os, signal, threading, time, warnings
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -84,15 +85,19 @@ class JSONLog:
         step:int=0,     # records of later steps, left by an interrupted run, are dropped
     ):
         self.path = Path(path)
+        self.waiting = []       # lines that could not be written so far
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists(): return
         lines = self.path.read_text(encoding='utf-8').splitlines()
-        kept = [l for l in lines if _is_kept(l, step)]
-        if kept != lines: self.path.write_text(''.join(f'{l}\n' for l in kept), encoding='utf-8')
+        kept = [line for line in lines if _is_kept(line, step)]
+        if kept != lines: self.path.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
     def __call__(self,
         record:dict,  # plain values
     ):
-        with open(self.path, 'a', encoding='utf-8') as f: f.write(json.dumps(record) + '\n')
+        start = '\n' if self.waiting else ''                     # after a line that was cut
+        self.waiting.append(json.dumps(record) + '\n')
+        with open(self.path, 'a', encoding='utf-8') as f: f.write(start + ''.join(self.waiting))
+        self.waiting = []
 
 # %% ../nbs/03c_run_control.ipynb #671c0c5a
 class TrackerLog:
@@ -265,3 +270,56 @@ def saver_for(
     if checkpoints is not None or checkpoint_dir is None: return checkpoints
     from llm_lab.checkpoint import CheckpointManager
     return CheckpointManager(Path(checkpoint_dir).name, root=Path(checkpoint_dir).parent)
+
+# %% ../nbs/03c_run_control.ipynb #e6f71ded
+def _check_same(found, model, where) -> None:
+    "Refuse a run of another model or another history."
+    from llm_lab.checkpoint import compare_configs
+    asked = {k: v for k,v in model.config.to_dict().items() if k not in ('batch_size', 'dropout')}
+    differ = compare_configs(found.config.to_dict(), asked)
+    if differ:
+        raise ValueError(f'{where} holds a run of another model, which differs in {", ".join(differ)}: choose another folder')
+    some = [[i] for i in range(min(300, model.config.vocab_size))]
+    if model.tokenizer and found.tokenizer and any(model.tokenizer.decode(i) != found.tokenizer.decode(i) for i in some):
+        raise ValueError(f'{where} holds a run with another tokenizer: choose another folder')
+    before = list(model.train_state['history']) if model.train_state else []
+    if list(found.train_state['history'])[:len(before)] != before:
+        raise ValueError(f'{where} holds another run, at step {found.train_state["step"]}: choose another folder')
+
+def earlier_run(
+    model:nn.Module,     # about to train; gets the weights of the run, if there is one
+    saver:object,        # where the run is kept, or None
+):                       # what the run knows, or None: nothing here is further than the model
+    "Take up the run that a folder holds."
+    if not hasattr(saver, 'load') or not hasattr(saver, 'list'): return None
+    n_done = model.train_state['step'] if model.train_state else 0
+    steps = [c['step'] for c in saver.list() if c['damage'] is None]
+    if max(steps, default=0) <= n_done: return None
+    found,_ = saver.load()
+    where = getattr(saver, 'checkpoint_dir', 'this place')
+    _check_same(found, model, where)
+    put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
+    model.load_state_dict(found.state_dict())
+    warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
+    return found.train_state
+
+# %% ../nbs/03c_run_control.ipynb #62380c86
+def kept_adapters(
+    model:nn.Module,   # with adapters, or without
+) -> dict|None:        # their settings, and the tensors of the layers that carry them
+    "What it takes to put a model's adapters back."
+    if not hasattr(model, 'lora_settings'): return None
+    from llm_lab.lora import lora_layers
+    inside = tuple(f'{name}.' for name in lora_layers(model))
+    tensors = {name: t for name,t in model.state_dict().items() if name.startswith(inside)}
+    return dict(settings=asdict(model.lora_settings), tensors=tensors)
+
+def put_adapters(
+    model:nn.Module,   # as it was saved
+    kept:dict|None,    # as from `kept_adapters`
+) -> None:
+    "Give a model its adapters back, unless it has them."
+    if kept is None: return
+    from llm_lab.lora import add_lora, lora_layers
+    if not lora_layers(model): add_lora(model, **kept['settings'])
+    model.load_state_dict(kept['tensors'], strict=False)
