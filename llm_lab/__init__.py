@@ -8,11 +8,12 @@ _names = {
     'loader': 'ModelLoader load_model_with_fallback download_model_manually verify_model estimate_memory',
     'runtime': 'resolve_device resolve_dtype',
     'hub': 'ModelFilesError LocalHub',
+    'uncertainty': 'bootstrap paired_bootstrap',
     'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
         Ledger split_documents summary_pairs''',
     'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
         cut_documents''',
-    'quality': '''unicode_repair gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
+    'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
     'duplicates': 'near_deduplication duplicate_clusters decontamination',
     'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
@@ -24,7 +25,7 @@ _names = {
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged',
     'sft': 'SmoLoRA LoRATrainer preflight',
-    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte bootstrap paired_bootstrap plot_token_losses',
+    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte plot_token_losses',
     'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
     'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
     'report': 'read_history plot_training_curves write_report write_model_card',

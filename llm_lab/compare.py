@@ -13,9 +13,11 @@ import numpy as np
 from itertools import combinations
 from pathlib import Path
 
-from .eval import DASHES, INK, Score, bootstrap, check_texts, encode_with, html_table, inked, new_figure, paired_bootstrap, save_figure, score_windows
+from .drawing import DASHES, INK, html_table, inked, new_figure, save_figure
+from .eval import check_texts, encode_with, score_windows
 from .runtime import PeakMemory, context_of, device_of, evaluating, logits_of, progress_bar, resolve_device
 from .text_metrics import check_pairs, compute_answer_scores, rouge_per_example
+from .uncertainty import Score, bootstrap, paired_bootstrap
 
 # %% ../nbs/06b_compare.ipynb #6be5e424
 def read_mmlu(

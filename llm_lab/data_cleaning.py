@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOC_PACKAGES', 'LEDGER_COLUMNS', 'python_docs', 'Verdict', 'Limit', 'Rule', 'Ledger', 'check_text_column',
-           'text_batches', 'column', 'map_batches', 'snippet', 'clean_dataset', 'count_long_lines',
+           'text_batches', 'column', 'map_batches', 'snippet', 'clean_dataset', 'rule_or_filter', 'count_long_lines',
            'paragraph_length_filter', 'edges', 'plot_measure', 'repeats', 'paragraph_repeats',
            'paragraph_repetition_filter', 'normalise', 'CorpusRule', 'find_copies', 'deduplication', 'default_rules',
            'split_documents', 'summary_pairs']
@@ -16,10 +16,12 @@ __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 # %% ../nbs/01_data_cleaning.ipynb #cf33e139
 import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata, warnings
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fastcore.basics import patch
-from functools import partial
+from functools import partial, wraps
 from importlib import metadata, util
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,6 +132,10 @@ class Limit:
     measure:str           # what is measured
     low:float|None=None   # smallest value that stays; None: no lower end
     high:float|None=None  # largest value that stays; None: no upper end
+    def __post_init__(self):
+        for end in (self.low, self.high):
+            if end is not None and (not isinstance(end, Real) or math.isnan(end)):
+                raise TypeError(f'the limit of {self.measure!r} is {repr(end)[:60]}, expected a number or None')
     def judge(self,
         value:float,  # what was measured
     ) -> Verdict:     # inside or outside, with the nearer end
@@ -403,9 +409,27 @@ def clean_dataset(
                                  dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
     return ds, ledger.check()
 
+# %% ../nbs/01_data_cleaning.ipynb #rf00a1b2
+def rule_or_filter(
+    make:object,  # a function that makes a `Rule` from settings
+):                # the same function, which judges a row, a batch or a dataset where it is given one
+    "Let a rule factory be used as a filter, by its defaults."
+    @wraps(make)
+    def make_or_judge(*args, **settings):
+        x = args[0] if args else None
+        if hasattr(x, 'column_names'): return make(*args[1:], **settings)(x)
+        if not isinstance(x, Mapping): return make(*args, **settings)
+        rule = make(*args[1:], **settings)
+        if rule.edit and not rule.limits:
+            raise TypeError(f'{rule.name} changes texts and drops none: use ds.map({make.__name__}(), batched=True), or clean_dataset')
+        texts = x['text']
+        return rule(x) if isinstance(texts, str) else [not rule.judge(t)[1].dropped for t in texts]
+    return make_or_judge
+
 # %% ../nbs/01_data_cleaning.ipynb #dd0ac435
 def count_long_lines(text, min_length): yield sum(len(line) >= min_length for line in text.split('\n'))
 
+@rule_or_filter
 def paragraph_length_filter(
     min_lines:int=3,   # lines that have to be long enough; 3 in mC4 (Xue et al. 2021)
     min_length:int=3,  # characters that make a line long enough; 200 in mC4
@@ -473,6 +497,7 @@ def paragraph_repeats(text):
     yield n/len(parts)
     yield chars/len(text)
 
+@rule_or_filter
 def paragraph_repetition_filter(
     max_paragraphs:float=0.3,  # share of paragraphs that repeat an earlier one (Rae et al. 2021)
     max_chars:float=0.2,       # share of characters in such paragraphs (Rae et al. 2021)
@@ -516,20 +541,22 @@ def find_copies(ds, num_proc=None, progress=None):
         else: first[key] = i
     return gone, {}
 
+@rule_or_filter
 def deduplication() -> Rule:
     "Keep the first of texts that are the same after normalising."
     return CorpusRule('deduplication', limits=(Limit('copy number', high=1),), find=find_copies)
 
 # %% ../nbs/01_data_cleaning.ipynb #b020f7aa
 def default_rules(
-    lang:str='en',  # language to keep
-) -> list:          # rules, in order
-    "The rules of a first run: gentle enough for docstrings, verse and short stories."
+    lang:str|None='en',  # ISO 639-1 code of the language to keep; None: all of them
+) -> list:               # rules, in order
+    "The rules of a first run: gentle enough for docstrings, verse, names and short stories, in any script."
     from llm_lab.duplicates import near_deduplication
-    from llm_lab.quality import language_filter, unicode_repair
-    shape = [paragraph_length_filter(min_lines=1, min_length=20), paragraph_repetition_filter()]
+    from llm_lab.quality import language_filter, length_filter, unicode_repair
+    shape = [length_filter(), paragraph_repetition_filter()]
     copies = [deduplication(), near_deduplication()]
-    return [unicode_repair(), *shape, *copies, language_filter(lang, min_score=0.1)]
+    language = [] if lang is None else [language_filter(lang, min_score=0.1, min_letters=20)]
+    return [unicode_repair(), *shape, *copies, *language]
 
 # %% ../nbs/01_data_cleaning.ipynb #d194e999
 def _unit(source:str) -> str:

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['read_history', 'curve', 'smoothed', 'several_runs', 'eval_keys', 'plot_training_curves', 'short_count', 'short_bytes',
            'short_time', 'plot_bits_per_byte', 'plot_funnel', 'plot_strips', 'plot_before_after', 'plot_steps',
-           'themed_svg', 'read_report', 'write_report', 'write_model_card']
+           'read_report', 'write_report', 'write_model_card']
 
 # %% ../nbs/06c_report.ipynb #99d5efe4
 import html, json, math, re
 import numpy as np
 from pathlib import Path
 
-from .eval import DASHES, INK, html_table, inked, new_figure, save_figure
+from .drawing import DASHES, INK, html_table, inked, new_figure, plain_label, save_figure, themed_svg
 
 # %% ../nbs/06c_report.ipynb #85254c04
 def _log_in_folder(
@@ -157,12 +157,6 @@ def _counts_tokens(
     counts = [e[n] for e in history if key in e for n in names if n in e]
     return bool(counts) and counts == sorted(counts)
 
-def _plain(
-    name:str,  # of a run
-) -> str:
-    "A label that matplotlib draws as it is: `$` starts no formula, a leading `_` hides nothing."
-    name = name.replace('$', r'\$')
-    return '\u200b' + name if name.startswith('_') else name
 
 @inked
 def plot_training_curves(
@@ -191,14 +185,14 @@ def plot_training_curves(
                 weight = 1 - 1/(1 + len(ys)/40) if smooth is None else smooth
                 if key == 'loss' and weight and len(ys) > 20:
                     ax.plot(xs, ys, color=colour, lw=.8, alpha=.35)
-                    ax.plot(xs, smoothed(ys, weight), dash, color=colour, lw=1.8, label=_plain(f'{name} {key}'.strip()))
-                else: ax.plot(xs, ys, dash, color=colour, lw=1.6, marker='.' if len(ys) < 15 else None, label=_plain(f'{name} {key}'.strip()))
+                    ax.plot(xs, smoothed(ys, weight), dash, color=colour, lw=1.8, label=plain_label(f'{name} {key}'.strip()))
+                else: ax.plot(xs, ys, dash, color=colour, lw=1.6, marker='.' if len(ys) < 15 else None, label=plain_label(f'{name} {key}'.strip()))
                 if key == 'grad_norm' and ys.min() > 0 and ys.max() > 20*np.median(ys): ax.set_yscale('log')       # one early peak should not flatten the rest
                 alt.append(f"{name} {key.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g} over {xs[-1]:,.0f} {x}".strip())
             if ax is axes[0, 0] and key == 'loss':
                 for e,k in enumerate(eval_keys(h)):
                     xs,ys = curve(h, k, x)
-                    ax.plot(xs, ys, color=colour if len(runs) > 1 else INK[f'c{(e + 1) % 6}'], lw=1.2, marker='osD^v<>'[e % 7], ms=3.5, label=_plain(f'{name} {k}'.strip()))
+                    ax.plot(xs, ys, color=colour if len(runs) > 1 else INK[f'c{(e + 1) % 6}'], lw=1.2, marker='osD^v<>'[e % 7], ms=3.5, label=plain_label(f'{name} {k}'.strip()))
                     alt.append(f"{name} {k.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g}".strip())
     top = axes[0, 0]
     if ln_vocab is not None: top.axhline(ln_vocab, color=INK['muted'], ls=':', lw=1.4, label='ln V: knowing nothing')
@@ -304,25 +298,6 @@ def plot_steps(
         ax.bar_label(bars, [show(v) for v in values], padding=3, fontsize=8); ax.set_xlabel(label); ax.margins(x=.22); ax.grid(axis='y', visible=False)
     axes[0,0].invert_yaxis()
     return save_figure(fig, None, 'Steps: ' + '; '.join(f"{n} {short_time(s.get('wall_s') or 0)}, {short_bytes(s.get('peak_bytes') or 0)}" for n,s in zip(names, steps)))
-
-# %% ../nbs/06c_report.ipynb #a57295a5
-def themed_svg(
-    fig,       # a figure drawn in our ink
-    name:str,  # makes the ids inside unique on a page with many pictures
-) -> str:      # `<svg …>…</svg>`
-    "A figure as SVG that follows a page from light to dark."
-    import io, matplotlib as mpl
-    f = io.StringIO()
-    with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}): fig.savefig(f, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
-    svg = f.getvalue(); svg = svg[svg.index('<svg'):]
-    svg = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>', '', svg, flags=re.S)
-    for k,colour in INK.items(): svg = svg.replace(colour, f'var(--{k}, {colour})')
-    svg = re.sub(r'font-family: [^;"]*', 'font-family: var(--font, sans-serif)', svg)
-    svg = re.sub(r'font: ([^;"]*?px) [^;"]*', r'font: \1 var(--font, sans-serif)', svg)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf'\g<1>{name}-', svg)
-    head,rest = svg.split('>', 1)
-    head = re.sub(r' (width|height)="[^"]*"', '', head)
-    return f'{head} role="img" aria-label="{html.escape(fig.get_label(), quote=True)}">{rest}'
 
 # %% ../nbs/06c_report.ipynb #f83a14ab
 _css = '''

@@ -12,7 +12,9 @@ import re, string
 import numpy as np
 from collections import Counter
 
-from .eval import INK, bootstrap, check_texts, inked, new_figure, resampled_means, save_figure
+from .drawing import INK, inked, new_figure, save_figure
+from .eval import check_texts
+from .uncertainty import bootstrap, resampled_means
 
 # %% ../nbs/06a_text_metrics.ipynb #65137da3
 def _reference_texts(
