@@ -180,6 +180,7 @@ class Plan:
     lora_steps:int        # of fine-tuning
     n_params:int          # of the model, about
     passes:float          # how often the text is read, about
+    passes_allowed:float  # and at most
     train_s:float         # seconds of training on two laptop cores, about
     wall_s:float          # and of the whole run
     peak_bytes:int        # of memory, about
@@ -286,7 +287,7 @@ def plan_run(
         weight_decay=given_or(s.weight_decay, 0.1), learning_rate=given_or(s.learning_rate, 0.02),
         train_steps=steps, eval_interval=max(1, steps//16), eval_batches=max(8, steps//40), patience=4,
         lora_steps=max(10, int(150*min(1, s.minutes/5))),
-        n_params=n_params, passes=rows/n_tokens, train_s=train_s, wall_s=train_s + text_s + _fixed_s,
+        n_params=n_params, passes=rows/n_tokens, passes_allowed=limit, train_s=train_s, wall_s=train_s + text_s + _fixed_s,
         peak_bytes=memory_of_run(shape, batch_size, facts.n_bytes),
         reasons=tuple(_reasons(s, facts, shape, passes, limit, dropout)))
 
