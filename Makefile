@@ -19,9 +19,10 @@ slow: $(READY)
 	@$(BIN)/python .github/scripts/check.py --slow pages
 docs: $(READY)
 	@command -v quarto >/dev/null || { echo "make docs needs Quarto on the PATH: https://quarto.org/docs/get-started (nothing was installed)" >&2; exit 1; }
-	@$(BIN)/nbdev_proc_nbs && cp -R nbs/images _proc/   # nbdev leaves folders out
-	@touch README.md                                     # made by readme.py, not by Quarto
-	@PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_docs
+	@rm -rf _proc _docs
+	@$(BIN)/nbdev_proc_nbs && $(BIN)/python .github/scripts/site.py prepare
+	@cd _proc && quarto render --no-execute --to html
+	@mv _proc/_docs _docs && $(BIN)/python .github/scripts/site.py finish && $(BIN)/python .github/scripts/site.py check
 clean:
 	rm -rf .venv _docs _proc build dist *.egg-info
 

@@ -11,19 +11,20 @@ _names = {
     'uncertainty': 'bootstrap paired_bootstrap',
     'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
         Ledger split_documents summary_pairs''',
-    'reading': '''read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
+    'reading': '''ReadingOptions read_with_ledger read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
         cut_documents''',
     'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
     'duplicates': 'near_deduplication duplicate_clusters decontamination',
-    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens',
+    'tokenizer': 'Tokenizer train_bpe add_special_tokens count_tokens front_id',
     'packing': 'pack_sequences PackedRows leak',
     'batches': 'GPTDataLoader',
     'gpt_model': 'GPTConfig GPT create_model',
     'generation': 'Generator',
     'checkpoint': 'CheckpointManager open_model load_model get_model_info',
     'museum': 'convert_legacy_checkpoint',
-    'lora': 'LoRALinear add_lora merge_lora save_adapter load_adapter save_merged',
+    'lora': 'LoRALinear LoRASettings add_lora merge_lora',
+    'adapters': 'save_adapter load_adapter save_merged check_certificate',
     'sft': 'SmoLoRA LoRATrainer preflight',
     'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte plot_token_losses',
     'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',

@@ -696,7 +696,7 @@ def open_model(
 
 def _open_transformers(folder:Path, device:str, dtype) -> tuple:
     "A transformers folder as a GPT, or, said once, as transformers' class."
-    from llm_lab.hub import ModelFilesError
+    from llm_lab.hub import ModelFilesError, has_tokenizer
     from llm_lab.loader import ModelLoader
     from transformers import AutoConfig
     from llm_lab.gpt_model import GPTConfig
@@ -707,9 +707,11 @@ def _open_transformers(folder:Path, device:str, dtype) -> tuple:
         return model.to(device).eval(), model.tokenizer
     loader = ModelLoader(folder, device_map=device, dtype=dtype, offline=True, progress=False)
     model = loader.load_model()
-    try: tokenizer = loader.load_tokenizer()
-    except ModelFilesError: tokenizer = None
-    return model.eval(), tokenizer
+    try: model.tokenizer = loader.load_tokenizer()               # where every page looks for it
+    except ModelFilesError:
+        if has_tokenizer(folder): raise                          # one that is there and cannot be read
+        model.tokenizer = None
+    return model.eval(), model.tokenizer
 
 def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
     "The model an adapter was made for, with the adapter folded in by PEFT."
@@ -733,7 +735,9 @@ def _gpt_or_theirs(theirs, folder:Path, base:Path, device:str) -> tuple:
     "A model in memory as a GPT where one can hold it; the tokenizer lies beside the adapter or beside its base."
     tokenizer = _our_tokenizer(folder) or _our_tokenizer(base)
     try: model = _gpt_from(theirs.config, theirs.state_dict(), tokenizer)
-    except ValueError: return theirs, tokenizer.to_hf() if tokenizer is not None else None
+    except ValueError:
+        theirs.tokenizer = tokenizer.to_hf() if tokenizer is not None else None
+        return theirs, theirs.tokenizer
     model.end_ids = _end_ids(base)
     return model.to(device).eval(), tokenizer
 

@@ -17,7 +17,7 @@ __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 import ast, contextlib, gc, hashlib, itertools, json, math, os, re, sys, time, unicodedata, warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fastcore.basics import patch
 from functools import partial, wraps
 from importlib import metadata, util
@@ -199,6 +199,7 @@ class Ledger:
     steps:list=field(default_factory=list)    # one dict per rule, in order: rule, params, dropped, edited, left, wall_s
     dropped:list=field(default_factory=list)  # one dict per dropped row, with the keys `LEDGER_COLUMNS`
     near:list=field(default_factory=list)     # per rule, the rows that only just stayed
+    notes:list=field(default_factory=list)    # what a person should know about how the files were read
     @property
     def kept(self): return self.read - sum(self.counts.values())
     @property
@@ -227,7 +228,7 @@ class Ledger:
         return self
 
     def __repr__(self): return f'Ledger: {self.read:,} read, {self.kept:,} kept' + ''.join(f', {n:,} dropped by {rule}' for rule,n in self.counts.items() if n)
-    def to_dict(self): return dict(read=self.read, kept=self.kept, counts=self.counts, steps=self.steps, near=self.near, dropped=self.dropped)
+    def to_dict(self): return dict(read=self.read, kept=self.kept, counts=self.counts, steps=self.steps, near=self.near, notes=self.notes, dropped=self.dropped)
     def _repr_markdown_(self):
         rows = [f"| {s['rule']} | {s['edited']:,} | {s['dropped']:,} | {s['left']:,} |" for s in self.steps]
         return '\n'.join(['| rule | edited | dropped | left |', '| --- | ---: | ---: | ---: |', f'| *read* | | | {self.read:,} |', *rows])
@@ -254,7 +255,7 @@ def load(cls:Ledger,
     "Read back what `save` wrote."
     import pyarrow.parquet as pq
     summary = json.loads((Path(folder)/'ledger.json').read_text(encoding='utf-8'))
-    return cls(summary['read'], summary['steps'], pq.read_table(Path(folder)/'ledger.parquet').to_pylist(), summary['near']).check()
+    return cls(summary['read'], summary['steps'], pq.read_table(Path(folder)/'ledger.parquet').to_pylist(), summary['near'], summary.get('notes', [])).check()
 
 # %% ../nbs/01_data_cleaning.ipynb #7c23acc5
 @patch
@@ -385,29 +386,45 @@ def clean_dataset(
     rules=None,          # rules, applied in this order; None: `default_rules()`
     progress:bool|None=None, # None: a bar on a terminal only
     num_proc:int|None=None, # processes; None: this one
+    ledger:Ledger|None=None, # what reading these rows left behind: cleaning goes on in a copy of it; None: a new one
 ):                       # (the rows that stay, the `Ledger`)
     "Apply rules in order and account for every row."
-    import numpy as np
     if not hasattr(ds, '__len__'): raise TypeError(f'{type(ds).__name__} has no length: stream through ds.map(rule, batched=True), or load it with prepare_dataset')
     rules = default_rules() if rules is None else [rules] if isinstance(rules, Rule) else list(rules)
     check_text_column(ds)
-    ledger,rows,names = Ledger(read=len(ds)),np.arange(len(ds)),Counter()
+    ledger,rows = _opened(ledger, len(ds))
+    names = Counter(s['rule'] for s in ledger.steps)
     for rule in rules:
         names[rule.name] += 1
         name = rule.name + (f'#{names[rule.name]}' if names[rule.name] > 1 else '')
-        start,before = time.perf_counter(),ds
-        ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
-        gone = np.flatnonzero(found['dropped'])
-        margin = np.where(found['dropped'], np.inf, found['margin'])
-        near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
-        for kind,which in ((ledger.dropped, gone), (ledger.near, near)):
-            for i,row in zip(map(int, which), before.select(which).select_columns([c for c in ('text', 'source') if c in before.column_names])):
-                kind.append(dict(rule=name, measure=str(found['measure'][i]), value=float(found['value'][i]), threshold=float(found['threshold'][i]),
-                                 source=str(row.get('source') or f'row {rows[i]}'), snippet=snippet(row['text']), row=int(rows[i]), twin=twins.get(i)))
-        rows = np.delete(rows, gone)
-        ledger.steps.append(dict(rule=name, params={k: v if isinstance(v, (int, float, str, bool, type(None))) else repr(v)[:200] for k,v in rule.params.items()},
-                                 dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
+        ds,rows = _apply_and_book(rule, name, ds, rows, ledger, num_proc, progress)
     return ds, ledger.check()
+
+def _opened(ledger, n_rows:int) -> tuple:
+    "(a ledger to go on in, for each row of the dataset its number in it)."
+    import numpy as np
+    if ledger is None: return Ledger(read=n_rows), np.arange(n_rows)
+    if ledger.kept != n_rows: raise ValueError(f'the ledger says that {ledger.kept:,} rows were kept, the dataset has {n_rows:,}: it is of other data')
+    gone = {d['row'] for d in ledger.dropped}
+    ledger = replace(ledger, steps=list(ledger.steps), dropped=list(ledger.dropped), near=list(ledger.near), notes=list(ledger.notes))
+    return ledger, np.array([row for row in range(ledger.read) if row not in gone], int)
+
+def _apply_and_book(rule:Rule, name:str, before, rows, ledger:Ledger, num_proc, progress) -> tuple:
+    "Apply one rule; its drops and near misses go to the ledger."
+    import numpy as np
+    start = time.perf_counter()
+    ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
+    gone = np.flatnonzero(found['dropped'])
+    margin = np.where(found['dropped'], np.inf, found['margin'])
+    near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
+    columns = [c for c in ('text', 'source') if c in before.column_names]
+    for entries,which in ((ledger.dropped, gone), (ledger.near, near)):
+        for i,row in zip(map(int, which), before.select(which).select_columns(columns)):
+            entries.append(dict(rule=name, measure=str(found['measure'][i]), value=float(found['value'][i]), threshold=float(found['threshold'][i]),
+                                source=str(row.get('source') or f'row {rows[i]}'), snippet=snippet(row['text']), row=int(rows[i]), twin=twins.get(i)))
+    params = {k: v if isinstance(v, (int, float, str, bool, type(None))) else repr(v)[:200] for k,v in rule.params.items()}
+    ledger.steps.append(dict(rule=name, params=params, dropped=len(gone), edited=int(found['edited'].sum()), left=len(ds), wall_s=time.perf_counter()-start))
+    return ds, np.delete(rows, gone)
 
 # %% ../nbs/01_data_cleaning.ipynb #rf00a1b2
 def rule_or_filter(
@@ -577,7 +594,7 @@ def _joined(units:list[str], pairs:list) -> list[str]:
     def find(u):
         while top[u] != u: u = top[u]
         return u
-    for i,j,_ in pairs:
+    for i,j in pairs:
         a,b = sorted((find(units[i]), find(units[j])))
         top[b] = a
     return [find(u) for u in units]
@@ -610,8 +627,8 @@ def split_documents(
     units = _units(ds)
     groups = units
     if near_copies and val_fraction:
-        from llm_lab.duplicates import near_duplicates
-        groups = _joined(units, near_duplicates(ds, threshold=0.5))
+        from llm_lab.duplicates import near_groups
+        groups = _joined(units, enumerate(near_groups(ds)))
     if max(Counter(groups).values(), default=0) > (1 - val_fraction)*len(groups) and len(set(units)) > 1:
         warnings.warn('most documents are near copies of each other: held-out ones have near copies in training')
         groups = units

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['next_probs', 'Sampling', 'penalize_seen', 'sample_token', 'window_start', 'LayerCache', 'KVCache', 'left_pad',
-           'next_logits', 'Reader', 'decode_loop', 'special_ids', 'TextWriter', 'end_id', 'prompt_ids', 'generate',
-           'Generator']
+           'next_logits', 'Reader', 'decode_loop', 'special_ids', 'TextWriter', 'end_id', 'prompt_ids', 'silent_ids',
+           'generate', 'Generator']
 
 # %% ../nbs/03d_generation.ipynb #820d8470
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .gpt_model import GPT, GPTConfig
 from .runtime import evaluating
+from .tokenizer import front_id
 
 # %% ../nbs/03d_generation.ipynb #0021140b
 def next_probs(
@@ -307,7 +308,8 @@ def _ids_of(model:'GPT', prompt) -> list[int]:
     "A prompt as a list of ids."
     if isinstance(prompt, str):
         if model.tokenizer is None: raise ValueError('this model has no tokenizer: give token ids, or build it as GPT(config, tokenizer)')
-        return list(model.tokenizer.encode(prompt))
+        front = front_id(model.tokenizer)                        # BOS, where the tokenizer puts it before every text
+        return [*([] if front is None else [front]), *model.tokenizer.encode(prompt)]
     try: return [index(i) for i in prompt]
     except TypeError:
         raise TypeError(f'the prompt is {type(prompt).__name__} of something else than whole numbers: give text, or token ids') from None
@@ -323,6 +325,15 @@ def prompt_ids(model:'GPT',
     bad = [i for i in ids if not 0 <= i < V]
     if bad: raise ValueError(f'token id {bad[0]} in the prompt, but this model knows 0 to {V - 1}')
     return ids
+
+# %% ../nbs/03d_generation.ipynb #3be96436
+def silent_ids(
+    model:'GPT',         # and its tokenizer
+) -> Tensor:             # (n,) ids; none where there is no tokenizer
+    "The ids of a model that stand for nothing in its tokenizer."
+    tok = model.tokenizer
+    n = getattr(tok, 'vocab_size', model.config.vocab_size)
+    return torch.tensor([*getattr(tok, 'gaps', []), *range(n, model.config.vocab_size)], dtype=torch.long)
 
 # %% ../nbs/03d_generation.ipynb #ba6fd48d
 def _is_batch(prompt) -> bool:
@@ -391,7 +402,9 @@ def generate(model:'GPT',
     stops = _check_stops(stop, prompts)
     draws = [None if seed is None else torch.Generator().manual_seed(seed + i) for i in range(len(rows))]
     writers = [TextWriter(model.tokenizer, r, stops) if isinstance(p, str) else None for p,r in zip(prompts, rows)]
-    def choose(logits, seen, i): return sample_token(logits, seen, sampling, draws[i])
+    silent = silent_ids(model).to(model.device)
+    def choose(logits, seen, i):
+        return sample_token(logits.index_fill(0, silent, float('-inf')), seen, sampling, draws[i])
     pieces = _write_rows(model, rows, writers, max_new_tokens, choose, use_cache)
     if stream: return _stream(model, pieces)
     with evaluating(model): columns = list(zip(*pieces))

@@ -290,6 +290,7 @@ class ModelLoader:
         trust_remote_code:bool=False,         # True: run Python code that comes with the model
         progress:bool|None=None,              # bars by bytes: None on a terminal only, True always, False never
         endpoint:str|None=None,               # the Hub's address; None: as HF_ENDPOINT says
+        verify:bool=False,                    # True: also compare the sha256 of every file, where a manifest has them
     ):
         if None not in (dtype, torch_dtype) and resolve_dtype(dtype) != resolve_dtype(torch_dtype):
             raise ValueError(f'dtype={dtype} and torch_dtype={torch_dtype} mean the same thing: give one')
@@ -304,6 +305,7 @@ class ModelLoader:
         self.trust_remote_code = trust_remote_code
         self.progress = progress
         self.endpoint = endpoint
+        self.verify = verify
     def __repr__(self):
         folder = f', {str(self.local_cache_dir)!r}' if self.local_cache_dir else ''
         return f'{type(self).__name__}({str(self.model_name_or_path)!r}{folder})'
@@ -324,7 +326,8 @@ class ModelLoader:
         name = str(self.model_name_or_path)
         log.info('%s: loading from %s %s (%s)', name, found.kind, found, found.why)
         folder = self._bring(found, self.local_cache_dir or _own_folder(name), name)
-        report = found.report if found.report and found == str(folder) else check_folder(folder)
+        is_checked = found.report and found == str(folder) and not self.verify
+        report = found.report if is_checked else check_folder(folder, full=self.verify)
         if report.bad: raise ModelFilesError(f'{folder} is incomplete: {"; ".join(f"{f}: {p}" for f,p in report.bad.items())}. Repair it: {_repair(name, folder)}')
         return Source(folder, found.kind, found.why, report)
 
@@ -373,7 +376,7 @@ def load_model_with_fallback(
     local_dir:str|Path|None=None,             # the model's own folder: looked at first, filled after a download
     device_map:str|dict|None=None,            # as for `ModelLoader`
     torch_dtype:'str|torch.dtype|None'=None,  # as for `ModelLoader`
-    **kwargs,                                 # dtype, revision, token, offline, trust_remote_code, progress, endpoint
+    **kwargs,                                 # dtype, revision, token, offline, trust_remote_code, progress, endpoint, verify
 ) -> tuple:                                   # model, tokenizer
     "A model and its tokenizer: from a complete folder, else the common cache, else the Hub, then kept in the folder."
     return ModelLoader(model_name, local_dir, device_map, torch_dtype, **kwargs).load_model_and_tokenizer()

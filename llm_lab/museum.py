@@ -210,7 +210,7 @@ def _merges(vocab:dict, scores:list) -> list:
 
 def _llama2c_tokenizer(path:Path, vocab_size:int):
     "A `tokenizers` object for llama2.c's tokenizer file."
-    from tokenizers import Tokenizer, decoders, models, normalizers
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors
     pieces,scores = _llama2c_pieces(path)
     if len(pieces) != vocab_size: raise ValueError(f'{path} has {len(pieces)} tokens but the model {vocab_size}')
     pieces[:3] = '<unk>', '<s>', '</s>'
@@ -219,6 +219,7 @@ def _llama2c_tokenizer(path:Path, vocab_size:int):
     tok.normalizer = normalizers.Sequence([normalizers.Prepend('▁'), normalizers.Replace(' ', '▁')])
     tok.decoder = decoders.Sequence([decoders.Replace('▁', ' '), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(' ', 1, 0)])
     tok.add_special_tokens(pieces[:3])
+    tok.post_processor = processors.TemplateProcessing(single='<s> $A', special_tokens=[('<s>', 1)])     # as llama2.c begins every text
     return tok
 
 def _word_tokenizer(words:list):

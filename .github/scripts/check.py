@@ -90,7 +90,7 @@ def check_wheel():
                  "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
         code, out = sh(py, '-c', check, cwd=tmp)
         note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
-        check = "from llm_lab.cli import copy_pages, _pages_folder; copy_pages(_pages_folder(), 'mine'); print(_pages_folder())"
+        check = "from llm_lab.lab import copy_pages, pages_folder; copy_pages(pages_folder(), 'mine'); print(pages_folder())"
         code, out = sh(py, '-c', check, cwd=tmp)
         n_pages = len(list((tmp/'mine').glob('*.ipynb')))
         note('wheel has the lessons', code == 0 and '_pages' in out and n_pages == len(pages), f'{n_pages} of {len(pages)}\n{out[-2000:]}')
@@ -164,31 +164,57 @@ def check_docs():
     yaml.safe_load(quarto)
     missing = {p.name for p in pages} ^ set(re.findall(r'href: (\S+\.ipynb)', quarto))
     note('the sidebar has every page', not missing, ', '.join(sorted(missing)))
-    failed = processed_for_the_site()
-    note('nbdev processes every page for the site', not failed, '\n'.join(f'{n}: {why}' for n, why in failed.items()))
-
-process = """import sys
-from pathlib import Path
-from nbdev.processors import FilterDefaults
-from nbdev.serve_drv import main
-for page in sys.argv[2:]:
-    try: main((Path(page), Path(sys.argv[1])/Path(page).name, FilterDefaults))
-    except Exception as e: print('FAILED', Path(page).name, str(e)[:300].replace(chr(10), ' | '), '<-', repr(e.__cause__)[:200])
-    else: print('DONE', Path(page).name)
-"""
-
-def processed_for_the_site():
-    "Run nbdev's processors on every page, two at a time; page → what went wrong."
     with tempfile.TemporaryDirectory() as d:
-        tmp = copy_of_source(Path(d))
-        (tmp/'out').mkdir()
-        here = sorted(str(p) for p in (tmp/'nbs').glob('*.ipynb'))
-        env = {**os.environ, 'PYTHONPATH': str(tmp), 'MPLBACKEND': 'agg', 'OMP_NUM_THREADS': '1'}
-        run = lambda some: subprocess.Popen([sys.executable, '-c', process, tmp/'out', *some], cwd=tmp/'nbs', env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        said = ''.join(p.communicate()[0] for p in [run(here[::2]), run(here[1::2])])
-    failed = dict(re.findall(r'^FAILED (\S+) (.*)$', said, re.M))
-    done = set(re.findall(r'^DONE (\S+)$', said, re.M))
-    return {**{p.name: 'the process ended' for p in pages if p.name not in done}, **failed}
+        why = prepared_site(Path(d))
+        proc = Path(d)/'_proc'
+        absent = [p.name for p in pages if not (proc/p.name).exists()]
+        listed = (proc/'reference'/'index.qmd').read_text(encoding='utf-8') if not why else ''
+        import llm_lab
+        unnamed = [n for n, module in llm_lab._where.items() if f'({module}.qmd#{n})' not in listed]
+    note('every page, guide and name is prepared for the site', not why and not absent and not unnamed, why or f'no page: {absent}; not in the reference: {unnamed}')
+
+def blocks(text):
+    "Fenced blocks that run: (language, code), in order."
+    return re.findall(r'(?ms)^```(python|sh)\n(.*?)^```$', text)
+
+def as_script(page):
+    "A guide as one program: its Python as it stands, its shell lines run by bash."
+    text = page.read_text(encoding='utf-8')
+    parts = ['import subprocess', f'PAGE = {text!r}']
+    for language, code in blocks(text):
+        parts.append(code if language == 'python' else f"subprocess.run(['bash', '-euc', {code!r}], check=True)")
+    return '\n'.join(parts) if len(parts) > 2 else ''
+
+def unknown_messages(text, code):
+    "Messages of the first column of a table that no module says."
+    for said in re.findall(r'(?m)^\| `([^`]+)` \|', text):
+        if not all(part.strip() in code for part in said.split('…') if part.strip()): yield said
+
+def check_guides():
+    "Every guide of docs/ does what it says, in an empty folder and without network; the messages it explains exist."
+    code = ''.join(p.read_text(encoding='utf-8') for p in (root/'llm_lab').glob('*.py'))
+    for page in sorted((root/'docs').glob('*.md')):
+        text = page.read_text(encoding='utf-8')
+        links = [t for t in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match(r'[a-z]+:|#', t)]
+        gone = [t for t in links if not (page.parent/t.partition('#')[0]).exists()]
+        unknown = list(unknown_messages(text, code)) if page.stem == 'troubleshooting' else []
+        script = as_script(page)
+        with tempfile.TemporaryDirectory() as d:
+            env = dict(PYTHONPATH=str(root), HF_HUB_OFFLINE='1', MPLBACKEND='agg', PATH=f'{bin_dir}{os.pathsep}{os.environ["PATH"]}', HF_HOME=str(Path(d)/'hf'))
+            code_, out = sh(sys.executable, '-c', script, cwd=d, **env) if script and posix else (0, '')
+        why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + ([out[-2000:]] if code_ else [])
+        note(f'guide {page.stem}' + (f' ({len(blocks(text))} blocks ran)' if script else ''), not why, '\n'.join(why))
+
+def prepared_site(tmp):
+    "What `make docs` makes before Quarto: nbdev's pages, the reference, the guides; what went wrong, or ''."
+    copy_of_source(tmp)
+    for d in ('docs', '.github'): shutil.copytree(root/d, tmp/d)
+    for f in ('_quarto.yml', 'CHANGELOG.md'): shutil.copy(root/f, tmp/f)
+    env = dict(PYTHONPATH=str(tmp), MPLBACKEND='agg', OMP_NUM_THREADS='1')
+    for cmd in ([bin_dir/'nbdev_proc_nbs'], [sys.executable, '.github/scripts/site.py', 'prepare']):
+        code, out = sh(*cmd, cwd=tmp, **env)
+        if code: return out[-3000:]
+    return ''
 
 def show_pages():
     "How the pages look to a reader: cells, lines, density. Information, not a check."
@@ -200,7 +226,7 @@ def show_pages():
         exported = sum(len([l for l in c if l.strip() and not l.startswith('#|')]) for c in code if any(l.startswith('#| export') for l in c))
         print(f'{page.name:24}{len(cells):5}{exported:17}{sizes[len(sizes)//2]:19}{1-len(code)/len(cells):8.0%}')
 
-checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, docs=check_docs, pages=check_pages, wheel=check_wheel, run=check_run)
+checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, docs=check_docs, guides=check_guides, pages=check_pages, wheel=check_wheel, run=check_run)
 
 if __name__ == '__main__':
     asked = [a for a in sys.argv[1:] if not a.startswith('-')]
