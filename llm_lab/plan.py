@@ -187,17 +187,17 @@ class Plan:
     reasons:tuple=()      # one sentence for each choice that was made
 
 # %% ../nbs/08b_plan.ipynb #08c963f7
-_max_passes = 8           # more readings than this cost more than they bring
+_max_passes = 16          # more readings than this cost more than they bring
 
 def _choose_heads(n_embd:int) -> int:
     "Heads of about 32 channels, an even number each."
     wanted = max(1, n_embd//32)
     return next(h for h in range(wanted, 0, -1) if n_embd % (2*h) == 0)
 
-def _hold_back(passes:float) -> float:
-    "Dropout for a text that is read so often."
-    if passes < 3: return 0.
-    return 0.1 if passes < 12 else 0.2
+def _hold_back(passes:float) -> tuple[float, float]:
+    "Dropout and weight decay for a text that is read so often."
+    if passes < 3: return 0., 0.1
+    return (0.1, 0.2) if passes < 6 else (0.2, 0.5)
 
 def _batch_for(n_tokens:float, block_size:int) -> int:
     "Rows per step: enough steps come before large ones."
@@ -237,7 +237,7 @@ def _reasons(s:RunSettings, facts:TextFacts, shape:Shape, passes:float, limit:fl
     if passes > limit:
         yield f'the text is read {limit:g} times: ' + chosen(s.passes, 'more would teach its wording, not its language')
     else: yield f'the text is read {passes:.2g} times: that is what the minutes allow'
-    yield f'dropout {dropout:g}: ' + chosen(s.dropout, 'it is read once or less' if not dropout else 'it is read several times')
+    yield f'dropout {dropout:g}: ' + chosen(s.dropout, 'it is read so seldom that nothing needs holding back' if not dropout else 'it is read several times')
 
 # %% ../nbs/08b_plan.ipynb #c2d79981
 def plan_shape(
@@ -266,11 +266,11 @@ def plan_run(
 ) -> Plan:
     "Turn a text and minutes into an amount of work that is the same on every machine."
     limit = given_or(s.passes, _max_passes)
-    dropout = given_or(s.dropout, _hold_back(3))
-    shape,flops,n_tokens = plan_shape(s, facts, dropout)
+    shape,flops,n_tokens = plan_shape(s, facts, given_or(s.dropout, 0.2))
     passes = flops/flops_per_token(shape)/n_tokens
-    if s.dropout is None and passes < 3:                               # the text is too long to be known by heart
-        dropout = 0.
+    dropout,weight_decay = _hold_back(min(passes, limit))
+    dropout = given_or(s.dropout, dropout)
+    if not dropout:                                                    # nothing is drawn at random: there is time for more
         shape,flops,n_tokens = plan_shape(s, facts, dropout)
         passes = flops/flops_per_token(shape)/n_tokens
     seen = min(passes, limit)*n_tokens
@@ -284,7 +284,7 @@ def plan_run(
         vocab_size=shape.vocab_size, block_size=shape.block_size,
         n_layer=shape.n_layer, n_head=given_or(s.n_head, _choose_heads(shape.n_embd)), n_embd=shape.n_embd,
         batch_size=batch_size, dropout=dropout,
-        weight_decay=given_or(s.weight_decay, 0.1), learning_rate=given_or(s.learning_rate, 0.02),
+        weight_decay=given_or(s.weight_decay, weight_decay), learning_rate=given_or(s.learning_rate, 0.02),
         train_steps=steps, eval_interval=max(1, steps//16), eval_batches=max(8, steps//40), patience=4,
         lora_steps=max(10, int(150*min(1, s.minutes/5))),
         n_params=n_params, passes=rows/n_tokens, passes_allowed=limit, train_s=train_s, wall_s=train_s + text_s + _fixed_s,

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['fingerprint', 'Run', 'share', 'save_table', 'write_parquet', 'load_table', 'embedded', 'given_pairs', 'read_step',
-           'clean_step', 'splits', 'text_size', 'tokenizer_step', 'model_config', 'tokenizer_of', 'pack_documents',
-           'pack_step', 'train_model', 'first_words', 'train_step', 'finetune_step', 'evaluate_step', 'has_ppmd',
-           'kill_is_ctrl_c', 'step_line', 'run_lab', 'dry_run', 'versions', 'machine', 'next_commands', 'say_training',
-           'finish_run']
+           'read_text', 'clean_step', 'splits', 'text_size', 'tokenizer_step', 'model_config', 'tokenizer_of',
+           'pack_documents', 'pack_step', 'train_model', 'first_words', 'train_step', 'finetune_step', 'evaluate_step',
+           'has_ppmd', 'kill_is_ctrl_c', 'step_line', 'run_lab', 'dry_run', 'versions', 'machine', 'next_commands',
+           'say_training', 'finish_run']
 
 # %% ../nbs/08a_run.ipynb #e88c97b1
-import json, math, os, platform, signal, threading, time
+import json, math, os, platform, signal, tempfile, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -155,26 +155,29 @@ def given_pairs(
     run:Run,  # the run to work on
 ) -> tuple:   # (training pairs, held-out pairs) as lists of prompt and completion
     "The pairs that somebody brought, a tenth of them held out."
-    from datasets import load_dataset
-    path = Path(run.settings.pairs)
-    kind = {'.jsonl': 'json', '.json': 'json', '.csv': 'csv', '.parquet': 'parquet'}.get(path.suffix)
-    if kind is None or not path.is_file(): raise ValueError(f'{path}: expected a .jsonl, .csv or .parquet file with the columns prompt and completion')
-    rows = load_dataset(kind, data_files=str(path), split='train')
-    if missing := {'prompt', 'completion'} - set(rows.column_names):
-        raise ValueError(f'{path} has the columns {rows.column_names}; missing: {", ".join(sorted(missing))}')
-    if len(rows) < 20: raise ValueError(f'{path} holds {len(rows)} pairs: at least 20 are needed, two of them to measure with')
-    parts = rows.select_columns(['prompt', 'completion']).train_test_split(0.1, seed=run.settings.seed)
-    return parts['train'].to_list(), parts['test'].to_list()
+    from llm_lab.tasks import read_pairs, split_pairs
+    rows = read_pairs(run.settings.pairs)
+    if len(rows) < 20: raise ValueError(f'{run.settings.pairs} holds {len(rows)} pairs: at least 20 are needed, some of them to measure with')
+    return tuple(part.to_list() for part in split_pairs(rows, run.settings.seed))
 
 def read_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Read the input, or the embedded corpus, into rows of `text` and `source`."
-    from llm_lab.reading import read_documents
+    if run.settings.pairs is not None: given_pairs(run)
+    ds,ledger = read_text(run)
+    n_bytes = save_table(run, 'raw', ds)
+    if ledger: ledger.save(run.path/'data')
+    return dict(title='Read', out=dict(documents=len(ds), bytes=n_bytes))
+
+def read_text(
+    run:Run,  # the run to work on
+) -> tuple:   # (datasets.Dataset, what the readers left out: a `Ledger`, or None)
+    "The text that a run is about, before cleaning."
+    from llm_lab.reading import read_with_ledger
     s = run.settings
-    if s.pairs is not None: given_pairs(run)
-    ds = embedded(run) if s.input is None else read_documents(s.input, progress=run.progress, text_field=s.text_field)
-    return dict(title='Read', out=dict(documents=len(ds), bytes=save_table(run, 'raw', ds)))
+    if s.input is None: return embedded(run), None
+    return read_with_ledger(s.input, progress=run.progress, text_field=s.text_field)
 
 # %% ../nbs/08a_run.ipynb #356a03f5
 def _examples(ledger) -> list[dict]:
@@ -187,11 +190,11 @@ def clean_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Repair, filter and deduplicate; keep the ledger of every row dropped."
-    from llm_lab.data_cleaning import clean_dataset, default_rules
+    from llm_lab.data_cleaning import Ledger, clean_dataset, default_rules
     raw = load_table(run, 'raw')
-    rules = default_rules()
-    if run.settings.input is not None: rules = [rule for rule in rules if rule.name != 'language']
-    ds,ledger = clean_dataset(raw, rules, progress=run.progress)
+    is_own = run.settings.input is not None
+    ledger = Ledger.load(run.path/'data') if is_own else None          # what reading left out comes first
+    ds,ledger = clean_dataset(raw, default_rules(None if is_own else 'en'), progress=run.progress, ledger=ledger)
     n_bytes = save_table(run, 'cleaned', ds)
     ledger.save(run.path/'data')
     funnel = [{k: f[k] for k in ('rule', 'dropped', 'left')} for f in ledger.funnel()]
@@ -452,12 +455,11 @@ def dry_run(
     progress:Optional[bool]=None,         # progress bars; None: on a terminal
 ) -> list[str]:                           # lines for a terminal
     "What a run would do, and why; nothing is written."
-    from llm_lab.reading import read_documents
     s = settings or RunSettings()
-    run = Run(s, progress=progress)
-    if s.pairs is not None: given_pairs(run)
-    with quiet(offline=True):
-        ds = embedded(run) if s.input is None else read_documents(s.input, progress=progress, text_field=s.text_field)
+    with tempfile.TemporaryDirectory() as nowhere, quiet(offline=True):
+        run = Run(s, 'dry', nowhere, progress)
+        if s.pairs is not None: given_pairs(run)
+        ds,_ = read_text(run)
     facts = measure_text(ds['text'][:])
     if facts.n_bytes < _min_bytes: raise ValueError(expectation(facts))
     return plan_lines(plan_run(s, facts), facts) + ['      before cleaning: rows that are dropped make the text a little smaller']

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['split_sentences', 'split_turns', 'is_talk', 'reply_pairs', 'sentence_pairs', 'docstring_pairs', 'Task', 'find_task',
-           'split_task']
+           'split_task', 'read_pairs', 'split_pairs']
 
 # %% ../nbs/08c_tasks.ipynb #6ca62b2f
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # %% ../nbs/08c_tasks.ipynb #377e13e2
 _sentence_end = re.compile(r'(?<=[.!?…])["\'”’»)]*\s+(?=\W*[^\W\d_a-z])|(?<=[。！？])(?![」』”’）])|\n\s*\n')
@@ -128,3 +129,30 @@ def split_task(
     pairs = [pair for text in held_out for pair in make(text)]
     if len({str(pair) for pair in pairs}) >= 8: return task, pairs
     return Task('none', f'only {len(pairs)} held-out pairs, too few to measure fine-tuning with: give some with --pairs'), []
+
+# %% ../nbs/08c_tasks.ipynb #9a5588c2
+def read_pairs(
+    path:'str|Path',  # .jsonl, .json, .csv or .parquet with columns `prompt` and `completion`
+    **reading,        # as for `iter_file`
+):                    # datasets.Dataset
+    "Prompts and completions, each row by the readers that name file and line."
+    from datasets import Dataset
+    from llm_lab.reading import file_type_of, iter_file
+    path = Path(path)
+    kind = file_type_of(path)
+    if kind not in ('jsonl', 'json', 'csv', 'parquet') or not path.is_file():
+        raise ValueError(f'{path}: expected an existing .jsonl, .csv or .parquet file with the columns prompt and completion')
+    columns = {c: dict(iter_file(path, kind, c, **reading)) for c in ('prompt', 'completion')}
+    rows = sorted(columns['prompt'].keys() & columns['completion'].keys())
+    return Dataset.from_dict({c: [values[i] for i in rows] for c,values in columns.items()})
+
+# %% ../nbs/08c_tasks.ipynb #30e12dd8
+def split_pairs(
+    pairs,        # datasets.Dataset of prompts and completions
+    seed:int=0,   # another seed, another split
+) -> tuple:       # (train, held-out)
+    "Hold out a tenth of the pairs, near copies together."
+    from llm_lab.data_cleaning import split_documents
+    text = [f'{p}\n{c}' for p,c in zip(pairs['prompt'], pairs['completion'])]
+    parts = split_documents(pairs.add_column('text', text), val_fraction=0.1, seed=seed)
+    return tuple(p.remove_columns('text') for p in parts)
