@@ -1,53 +1,134 @@
-"""LoRA on two counts, each beside its peer in one interleaved run: a training step (forward and backward) of our adapters
-against PEFT's, and a step with our loss (logits for the completions only) against the loss of TRL's SFTTrainer.
+"""A fine-tuning step on two models, four contestants in one interleaved run: a bare PEFT loop (1.0), TRL's SFTTrainer as it comes,
+our `finetune` path, and a bare loop with our adapters. Then merging, and the peak of memory of each in a process of its own.
 
-    python benchmarks/lora.py [--rounds 7] [--threads 1]
+    python benchmarks/lora.py [--rounds 3] [--threads 1] [--learned 256 64] [--shapes gpt2 llama]
+
+Rows have 256 tokens, of which the last so many are learned (256: plain text; 64: pairs). Times are CPU seconds, which other programs disturb least.
 """
-import argparse, copy, os, platform, statistics, tempfile, time
+import argparse, copy, json, os, platform, statistics, subprocess, sys, tempfile, time, warnings
 
-args = argparse.ArgumentParser(description=__doc__)
-args.add_argument('--rounds', type=int, default=7)
-args.add_argument('--threads', type=int, default=1)
-args = args.parse_args()
-os.environ['OMP_NUM_THREADS'] = str(args.threads)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument('--rounds', type=int, default=3)
+parser.add_argument('--threads', type=int, default=1)
+parser.add_argument('--learned', type=int, nargs='+', default=[256, 64])
+parser.add_argument('--shapes', nargs='+', default=['gpt2', 'llama'])
+parser.add_argument('--alone', help='one contestant, to measure its memory')
+args = parser.parse_args()
+os.environ.update(OMP_NUM_THREADS=str(args.threads), HF_HUB_OFFLINE='1')
+warnings.simplefilter('ignore')
 
 import peft, torch, transformers, trl
 from datasets import Dataset
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-from llm_lab.lora import add_lora, lora_layers
-from llm_lab.sft import collate_pairs, sft_trainer
+from tokenizers import Tokenizer, models
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+from llm_lab.lora import add_lora, lora_layers, merge_lora
+from llm_lab.runtime import PeakMemory, quiet
+from llm_lab.sft import SFTSettings, make_trainer, run_trainer, sft_arguments
 
 torch.set_num_threads(args.threads)
-print(f'{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads; torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, trl {trl.__version__}')
+B,T = 4,256
+targets = dict(gpt2=['c_attn', 'c_proj', 'c_fc'], llama=['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])
 
-V,T,B = 4096,256,8
-torch.manual_seed(0)
-base = Qwen3ForCausalLM(Qwen3Config(vocab_size=V, hidden_size=256, intermediate_size=704, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=4,
-    head_dim=64, max_position_embeddings=T, tie_word_embeddings=True, bos_token_id=None, eos_token_id=0))
-rows = [dict(input_ids=torch.randint(1, V, (n,)).tolist(), labels=[-100]*(n - 16) + torch.randint(1, V, (16,)).tolist()) for n in range(T - 8*B, T, 8)]   # prompts of 176 to 232, completions of 16 tokens
+def model_of(shape):
+    "124M parameters as in GPT-2, 135M as in a small Llama, with random weights."
+    torch.manual_seed(0)
+    if shape == 'gpt2': return GPT2LMHeadModel(GPT2Config(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0))
+    sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3)
+    return LlamaForCausalLM(LlamaConfig(vocab_size=49152, max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, **sizes))
+
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({'<|endoftext|>': 0}, unk_token='<|endoftext|>')), eos_token='<|endoftext|>', pad_token='<|endoftext|>')
 
-ours = add_lora(copy.deepcopy(base)).train()
-theirs = peft.get_peft_model(copy.deepcopy(base), peft.LoraConfig(r=8, lora_alpha=16, target_modules='all-linear', task_type='CAUSAL_LM')).train()
-for n,m in lora_layers(ours).items(): theirs.base_model.model.get_submodule(n).lora_A.default.weight.data.copy_(m.lora_A.data)
-scratch = tempfile.mkdtemp()
-trainer = sft_trainer(add_lora(copy.deepcopy(base)).train(), Dataset.from_list(rows), tokenizer, scratch, max_steps=1, progress=False)
-TRL = type(trainer).__mro__[1]
-ids = torch.randint(1, V, (B, T))
+def rows_of(learned):
+    "The same rows for everybody."
+    ids = torch.randint(1, 40000, (B*4, T), generator=torch.Generator().manual_seed(1)).tolist()
+    return Dataset.from_list([dict(input_ids=r, labels=[-100]*(T - learned) + r[T - learned:]) for r in ids])
 
-def lora_step(model): loss = model(input_ids=ids, labels=ids).loss; loss.backward(); return loss.item()
-def ours_loss(): loss = trainer.compute_loss(trainer.model, collate_pairs(rows)); loss.backward(); return loss.item()
-def trl_loss(): loss = TRL.compute_loss(trainer, trainer.model, DataCollatorForLanguageModeling(pad_token_id=0)(rows)); loss.backward(); return loss.item()
+class Watch(TrainerCallback):
+    "CPU seconds from the end of the first step to the end of the last."
+    def on_step_end(self, a, state, control, **kw):
+        if state.global_step == 1: self.start = time.process_time()
+        self.seconds = (time.process_time() - self.start)/max(1, state.global_step - 1)
 
-def compare(title, mine, peer):
-    values = mine(), peer()   # also the warm-up
-    times = {f: [] for f in (mine, peer)}
-    for _ in range(args.rounds):
-        for f in times: t = time.process_time(); f(); times[f].append(time.process_time() - t)   # CPU seconds: other programs do not count
-    (a,b),ratios = (statistics.median(v) for v in times.values()),[p/m for m,p in zip(times[mine], times[peer])]
-    print(f'{title}: ours {a:.3f} CPU s, peer {b:.3f} CPU s, peer/ours {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}); losses {values[0]:.5f} and {values[1]:.5f}')
+def with_peft(shape, start=None):
+    "PEFT's model; with our first values where they are given."
+    theirs = peft.get_peft_model(model_of(shape), peft.LoraConfig(r=8, lora_alpha=16, target_modules=targets[shape], task_type='CAUSAL_LM', fan_in_fan_out=shape == 'gpt2'))
+    for n,m in (start or {}).items(): theirs.base_model.model.get_submodule(n).lora_A.default.weight.data.copy_(m.lora_A.data)
+    return theirs
 
-compare('adapters, against PEFT', lambda: lora_step(ours), lambda: lora_step(theirs))
-compare('completion loss, against TRL', ours_loss, trl_loss)
+def ours_of(shape): return add_lora(model_of(shape), target_modules=targets[shape])
+
+def loop(model, rows, steps=3):
+    "A bare loop: seconds a step, last loss."
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0., fused=True)
+    for i in range(steps):
+        if i == 1: start = time.process_time()
+        batch = {k: torch.tensor(rows[i*B:(i + 1)*B][k]) for k in ('input_ids', 'labels')}
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
+        optimizer.step(); optimizer.zero_grad()
+    return (time.process_time() - start)/(steps - 1), loss.item()
+
+def with_trl(model, rows, steps=3):
+    "SFTTrainer as it comes, but silent and in the order of the rows."
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as d:
+        a = SFTConfig(output_dir=d, per_device_train_batch_size=B, max_steps=steps, learning_rate=1e-4, lr_scheduler_type='constant', logging_steps=1, save_strategy='no', report_to='none', use_cpu=True,
+                      disable_tqdm=True, bf16=False, train_sampling_strategy='sequential', dataset_kwargs={'skip_prepare_dataset': True}, max_length=T)
+        trainer = SFTTrainer(model=model, args=a, train_dataset=rows, processing_class=tokenizer, callbacks=[watch])
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
+    return watch.seconds, [h['loss'] for h in trainer.state.log_history if 'loss' in h][-1]
+
+def with_ours(model, rows, steps=3):
+    "The trainer that finetune uses, in the order of the rows."
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as d:
+        a = sft_arguments(d, SFTSettings(batch_size=B, max_steps=steps, learning_rate=1e-4, schedule='constant', warmup_steps=0), train_sampling_strategy='sequential')
+        trainer = make_trainer(model, rows, tokenizer, a, progress=False)
+        trainer.add_callback(watch)
+        history = run_trainer(trainer)
+    return watch.seconds, history[-1]['loss']
+
+contestants = {'bare PEFT loop': lambda s, rows: loop(with_peft(s, lora_layers(ours_of(s))), rows), 'SFTTrainer as it comes': lambda s, rows: with_trl(with_peft(s, lora_layers(ours_of(s))), rows),
+               'ours (finetune)': lambda s, rows: with_ours(ours_of(s), rows), 'our add_lora, bare loop': lambda s, rows: loop(ours_of(s), rows)}
+
+if args.alone:
+    name,shape,learned = args.alone.split('|')
+    rows = rows_of(int(learned))
+    with PeakMemory() as peak, quiet(): contestants[name](shape, rows)
+    print(f'peak {peak.bytes}')
+    sys.exit()
+
+print(f'{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads; torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, trl {trl.__version__}')
+for shape in args.shapes:
+    for learned in args.learned:
+        rows = rows_of(learned)
+        times,losses = {n: [] for n in contestants},{}
+        for _ in range(args.rounds):
+            for name,run in contestants.items():
+                with quiet(): seconds,losses[name] = run(shape, rows)
+                times[name].append(seconds)
+        first = times['bare PEFT loop']
+        print(f'\n{shape}, {B} rows of {T} tokens, {learned} learned in each')
+        for name,t in times.items():
+            ratios = [a/b for a,b in zip(t, first)]
+            alone = [sys.executable, __file__, '--threads', str(args.threads), '--alone', f'{name}|{shape}|{learned}']
+            peak = int(subprocess.run(alone, capture_output=True, text=True).stdout.split('peak ')[-1] or 0)
+            print(f'  {name:26} {statistics.median(t):6.2f} CPU s a step, {statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f}), loss {losses[name]:.5f}, peak {peak/1e9:.2f} GB', flush=True)
+
+def merging(merge, make):
+    "Wall and CPU seconds of one merge, with the model already there."
+    model = make()
+    for n,p in model.named_parameters():
+        if 'lora_B' in n: torch.nn.init.normal_(p.data, std=.01)
+    wall,cpu = time.perf_counter(),time.process_time()
+    merge(model)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+print('\nmerging 124M, with the report of outputs before and after')
+for name,merge,make in (('ours', merge_lora, lambda: ours_of('gpt2').eval()), ('PEFT', lambda m: m.merge_and_unload(), lambda: with_peft('gpt2').eval())):
+    seen = [merging(merge, make) for _ in range(max(3, args.rounds))]
+    print(f'  {name:6} {statistics.median(w for w,_ in seen):.3f} s, {statistics.median(c for _,c in seen):.3f} CPU s')

@@ -26,11 +26,14 @@ _names = {
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear LoRASettings add_lora merge_lora',
     'adapters': 'save_adapter load_adapter save_merged check_certificate',
-    'sft': 'SmoLoRA LoRATrainer preflight',
-    'eval': 'perplexity bits_per_byte compression_bits_per_byte ngram_bits_per_byte plot_token_losses',
+    'sft': 'preflight SFTSettings read_prompt_form',
+    'smolora': 'SmoLoRA LoRATrainer',
+    'eval': 'perplexity bits_per_byte plot_token_losses',
+    'opponents': 'compression_bits_per_byte ngram_bits_per_byte clean_documents heldout_scores',
     'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
     'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
     'report': 'read_history plot_training_curves write_report write_model_card',
+    'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'run': 'RunSettings run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}

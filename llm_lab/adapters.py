@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .files import atomic_folder, check_output, find_damage, load_pt, read_json, read_manifest, sha256_of
 from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _output, _put_adapters, _replace, _shared_weights, _sizes,
                           _some_ids, _untie, add_lora, lora_layers, merge_lora)
-from .runtime import device_of, evaluating, quiet, resolve_device
+from .runtime import context_of, device_of, evaluating, quiet, resolve_device
 
 # %% ../nbs/05a_adapters.ipynb #98ecf205
 _prefix = 'base_model.model.'   # PEFT's name for the model it wraps
@@ -28,14 +28,19 @@ def _tensors_of(model, settings:LoRASettings) -> dict:
     found = {}
     for name,m in lora_layers(model).items():
         is_embedding = isinstance(m, LoRAEmbedding)
-        for k in 'AB': found[f'{name}.lora_embedding_{k}' if is_embedding else f'{name}.lora_{k}.weight'] = getattr(m, f'lora_{k}')
-        if m.lora_bias is not None: found[f'{name}.lora_B.bias'] = m.lora_bias
-        if m.lora_magnitude is not None: found[f'{name}.lora_magnitude_vector'] = m.lora_magnitude
+        for k in 'AB':
+            found[f'{name}.lora_embedding_{k}' if is_embedding else f'{name}.lora_{k}.weight'] = getattr(m, f'lora_{k}')
+        if m.lora_bias is not None:
+            found[f'{name}.lora_B.bias'] = m.lora_bias
+        if m.lora_magnitude is not None:
+            found[f'{name}.lora_magnitude_vector'] = m.lora_magnitude
     for name in _kept_whole(model, settings):
         found |= {f'{name}.{k}': v for k,v in model.get_submodule(name).state_dict().items()}
     own_bias = {n: p for n,p in model.named_parameters() if n.split('.')[-1] == 'bias'}
-    if settings.bias == 'all': found |= own_bias
-    if settings.bias == 'lora_only': found |= {n: p for n,p in own_bias.items() if n.endswith('.base_layer.bias') or n == 'base_layer.bias'}
+    if settings.bias == 'all':
+        found |= own_bias
+    if settings.bias == 'lora_only':
+        found |= {n: p for n,p in own_bias.items() if n.endswith('.base_layer.bias') or n == 'base_layer.bias'}
     return {_prefix + n: t.detach().cpu().contiguous().clone() for n,t in found.items()}
 
 def _kept_whole(model, settings:LoRASettings) -> list[str]:
@@ -49,10 +54,13 @@ def _config_of(model, settings:LoRASettings) -> dict:
     r = _most_common([m.r for m in layers.values()])
     alpha = _most_common([m.lora_alpha for m in layers.values()])
     one = next(iter(layers.values()))
-    if len({m.use_rslora for m in layers.values()}) > 1: raise ValueError('some adapters have use_rslora and some have not: this format holds one setting for all')
+    if len({m.use_rslora for m in layers.values()}) > 1:
+        raise ValueError('some adapters have use_rslora and some have not: this format holds one setting for '
+                         'all')
     short = sorted({n.split('.')[-1] for n in layers})
     saved = _kept_whole(model, settings)
-    free = [n for n in [*_inner_layers(model), *layers] if not any(n == s or n.startswith(s + '.') for s in saved)]
+    free = [n for n in [*_inner_layers(model),
+                        *layers] if not any(n == s or n.startswith(s + '.') for s in saved)]
     everywhere = {n for n in free if n.split('.')[-1] in short}
     return dict(r=r, lora_alpha=alpha, lora_dropout=one.dropout_p, use_rslora=one.use_rslora, bias=settings.bias,
                 rank_pattern={n: m.r for n,m in layers.items() if m.r != r}, alpha_pattern={n: m.lora_alpha for n,m in layers.items() if m.lora_alpha != alpha},
@@ -67,17 +75,24 @@ def save_adapter(
     folder:str|Path,            # gets adapter_config.json and adapter_model.safetensors
     base_model:str|None=None,   # what to write as the base's name or folder; None: what the model says of itself
     task_type:str|None=None,    # PEFT's word for the model's job; None: CAUSAL_LM for a causal language model
+    form=None,                  # how it wants its prompts: a `PromptForm` of page sft, saved beside
 ) -> Path:                      # the folder
     "Write a model's adapters, and what else was trained, in PEFT's format."
     from safetensors.torch import save_file
-    if not lora_layers(model): raise ValueError('this model has no adapters to save: add_lora first')
+    if not lora_layers(model):
+        raise ValueError('this model has no adapters to save: add_lora first')
     settings = getattr(model, 'lora_settings', LoRASettings())
-    if task_type is None and type(model).__name__.endswith(('ForCausalLM', 'LMHeadModel')): task_type = 'CAUSAL_LM'
+    if task_type is None and type(model).__name__.endswith(('ForCausalLM', 'LMHeadModel')):
+        task_type = 'CAUSAL_LM'
     base = base_model or getattr(model, 'name_or_path', None) or None
-    config = dict(peft_type='LORA', task_type=task_type, base_model_name_or_path=base, inference_mode=True, **_config_of(model, settings))
+    config = dict(peft_type='LORA', task_type=task_type, base_model_name_or_path=base,
+                  inference_mode=True, **_config_of(model, settings))
     with atomic_folder(folder, kind='adapter', base=base) as tmp:
-        save_file(_tensors_of(model, settings), tmp/'adapter_model.safetensors', metadata={'format': 'pt'})
-        (tmp/'adapter_config.json').write_text(json.dumps(config, indent=2) + '\n', encoding='utf-8')
+        save_file(_tensors_of(model, settings), tmp/'adapter_model.safetensors',
+                  metadata={'format': 'pt'})
+        (tmp/'adapter_config.json').write_text(json.dumps(config, indent=2) + '\n',
+                                               encoding='utf-8')
+        if form is not None: form.save(tmp)
     return Path(folder)
 
 # %% ../nbs/05a_adapters.ipynb #685fbf4f
@@ -89,9 +104,12 @@ _starts = (True, False, None, 'gaussian', 'orthogonal', 'eva', 'mica', 'pissa', 
 
 def _check_is_whole(path:Path, why:str):
     "The one error for a weights file that is something else."
-    with path.open('rb') as f: is_pointer = f.read(64).startswith(b'version https://git-lfs')
-    if is_pointer: raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder') from None
-    raise ValueError(f'{path} is not a whole weights file ({why}): it was cut short or is something else; fetch it again') from None
+    with path.open('rb') as f:
+        is_pointer = f.read(64).startswith(b'version https://git-lfs')
+    if is_pointer:
+        raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder') from None
+    raise ValueError(f'{path} is not a whole weights file ({why}): it was cut short or is something else; '
+                     'fetch it again') from None
 
 def _read_tensors(folder:Path) -> dict:
     "The tensors of an adapter; what is wrong with the file is said with its name."
@@ -100,26 +118,38 @@ def _read_tensors(folder:Path) -> dict:
     path = folder/'adapter_model.safetensors'
     if path.is_file():
         try: return load_file(path)
-        except SafetensorError as e: _check_is_whole(path, str(e))
+        except SafetensorError as e:
+            _check_is_whole(path, str(e))
     path = folder/'adapter_model.bin'
-    if not path.is_file(): raise FileNotFoundError(f'{folder} holds no adapter_model.safetensors and no adapter_model.bin: it is not a complete PEFT adapter')
-    with path.open('rb') as f: start = f.read(64)
-    if start.startswith(b'version https://git-lfs'): _check_is_whole(path, '')
+    if not path.is_file():
+        raise FileNotFoundError(f'{folder} holds no adapter_model.safetensors and no adapter_model.bin: it is '
+                                'not a complete PEFT adapter')
+    with path.open('rb') as f:
+        start = f.read(64)
+    if start.startswith(b'version https://git-lfs'):
+        _check_is_whole(path, '')
     tensors = load_pt(path)
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()): _check_is_whole(path, 'it holds no table of tensors')
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        _check_is_whole(path, 'it holds no table of tensors')
     return tensors
 
 def _read_config(path:Path) -> dict:
     "The settings of an adapter, with PEFT's defaults where they were not written."
-    if not path.is_file(): raise FileNotFoundError(f'{path.parent} holds no {path.name}: it is not a complete PEFT adapter')
-    if path.read_bytes().startswith(b'version https://git-lfs'): raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder')
+    if not path.is_file():
+        raise FileNotFoundError(f'{path.parent} holds no {path.name}: it is not a complete PEFT adapter')
+    if path.read_bytes().startswith(b'version https://git-lfs'):
+        raise ValueError(f'{path} is a Git LFS pointer instead of the file: run `git lfs pull` in the folder')
     config = read_json(path)
-    if not isinstance(config, dict): raise ValueError(f'{path} holds no settings: it is {type(config).__name__}')
-    if config.get('peft_type') != 'LORA': raise ValueError(f"this adapter is of type {config.get('peft_type')}, not LORA: open it with peft.PeftModel")
+    if not isinstance(config, dict):
+        raise ValueError(f'{path} holds no settings: it is {type(config).__name__}')
+    if config.get('peft_type') != 'LORA':
+        raise ValueError(f"this adapter is of type {config.get('peft_type')}, not LORA: open it with "
+                         "peft.PeftModel")
     config = {'r': 8, 'lora_alpha': 8, **config}
     for k in ('r', 'lora_alpha'):
         is_number = isinstance(config[k], (int, float)) and not isinstance(config[k], bool)
-        if not is_number or not config[k] > 0: raise ValueError(f'{path}: {k} is {config[k]!r}, expected a number above 0')
+        if not is_number or not config[k] > 0:
+            raise ValueError(f'{path}: {k} is {config[k]!r}, expected a number above 0')
     return config
 
 # %% ../nbs/05a_adapters.ipynb #a641fe9b
@@ -131,11 +161,15 @@ def read_adapter(
     config = _read_config(folder/'adapter_config.json')
     odd = {k: config[k] for k in _refused if config.get(k)}
     start = config.get('init_lora_weights', True)
-    if start not in _starts: odd['init_lora_weights'] = start
-    if odd: raise ValueError(f'this adapter uses {odd}, which llm_lab does not apply: open it with peft.PeftModel')
+    if start not in _starts:
+        odd['init_lora_weights'] = start
+    if odd:
+        raise ValueError(f'this adapter uses {odd}, which llm_lab does not apply: open it with peft.PeftModel')
     known = {*_refused, *_ignored, 'init_lora_weights', *(f.name for f in fields(LoRASettings))}
     strange = {k: v for k,v in config.items() if k not in known and v}
-    if strange: warnings.warn(f'{folder}: settings that llm_lab does not know are left out: {strange}', stacklevel=2)
+    if strange:
+        warnings.warn(f'{folder}: settings that llm_lab does not know are left out: {strange}',
+                      stacklevel=2)
     plain = lambda k: re.sub(r'\.default(?=\.|$)', '', k.removeprefix(_prefix)).replace('.modules_to_save.', '.')   # PEFT's name for its only adapter
     return config, {plain(k): t for k,t in _read_tensors(folder).items() if '.original_module.' not in k}
 
@@ -145,7 +179,8 @@ def settings_of(
     "PEFT's settings in our dataclass."
     known = {f.name for f in fields(LoRASettings)}
     given = {k: v for k,v in config.items() if k in known and v is not None}
-    if given.get('init_lora_weights') not in ('pissa', 'olora'): given.pop('init_lora_weights', None)   # the tensors are in the file
+    if given.get('init_lora_weights') not in ('pissa', 'olora'):
+        given.pop('init_lora_weights', None)   # the tensors are in the file
     return LoRASettings(**given)
 
 # %% ../nbs/05a_adapters.ipynb #890d6e47
@@ -167,8 +202,10 @@ def _wanted_shapes(layer, name:str, settings:LoRASettings) -> dict:
     n_out,n_in = _sizes(layer)
     r = settings.r_of(name)
     wanted = dict(A=(r, n_in), B=(n_out, r))
-    if settings.use_dora: wanted['magnitude'] = (n_out,)
-    if settings.lora_bias: wanted['bias'] = (n_out,)
+    if settings.use_dora:
+        wanted['magnitude'] = (n_out,)
+    if settings.lora_bias:
+        wanted['bias'] = (n_out,)
     return wanted
 
 def _check_step(layer, name:str, parts:dict, settings:LoRASettings):
@@ -177,14 +214,19 @@ def _check_step(layer, name:str, parts:dict, settings:LoRASettings):
     got = {k: tuple(t.shape) for k,t in parts.items()}
     if got == wanted: return
     show = lambda shapes: ', '.join(f'{k} {shapes[k]}' for k in sorted(shapes))
-    raise ValueError(f'{name}: the adapter holds {show(got)}; this layer of {wanted["A"][1]} inputs and {wanted["B"][0]} outputs needs {show(wanted)}')
+    raise ValueError(f'{name}: the adapter holds {show(got)}; this layer of {wanted["A"][1]} inputs and '
+                     f'{wanted["B"][0]} outputs needs {show(wanted)}')
 
 def _check_complete(steps:dict, chosen:dict, base):
     "An error if settings and file name different layers."
     missing = [n for n in chosen if n not in steps]
-    if missing: raise ValueError(f'the adapter holds {len(steps)} of {len(steps) + len(missing)} layers; nothing for {missing[0]}: the file is incomplete, or the base has more layers')
+    if missing:
+        raise ValueError(f'the adapter holds {len(steps)} of {len(steps) + len(missing)} layers; nothing for '
+                         f'{missing[0]}: the file is incomplete, or the base has more layers')
     extra = [n for n in steps if n not in chosen]
-    if extra: raise ValueError(f'the adapter has a step for {extra[0]}, which its own target_modules do not name: settings and file belong to different adapters ({base})')
+    if extra:
+        raise ValueError(f'the adapter has a step for {extra[0]}, which its own target_modules do not name: '
+                         f'settings and file belong to different adapters ({base})')
 
 def _place_of(model, key:str) -> tuple:
     "(module, parameter) of a tensor that is no step; the module is the layer itself where an adapter stands before it."
@@ -196,29 +238,39 @@ def _place_of(model, key:str) -> tuple:
 def _check_fits(model, tensors:dict, config:dict, settings:LoRASettings) -> tuple:
     "The file held against the model: (layers that get a step, steps, the rest), or an error."
     steps,rest = _sort_tensors(tensors)
-    if not steps: raise ValueError('the adapter holds no LoRA tensors')
+    if not steps:
+        raise ValueError('the adapter holds no LoRA tensors')
     layers = _inner_layers(model)
     base = config.get('base_model_name_or_path')
     for name,parts in steps.items():
-        if name not in layers: raise ValueError(f'the adapter has a step for {name}, and this model has no such layer: it was made for another base ({base})')
+        if name not in layers:
+            raise ValueError(f'the adapter has a step for {name}, and this model has no such layer: it was '
+                             f'made for another base ({base})')
         _check_step(layers[name], name, parts, settings)
-    if settings.target_modules is not None: _check_complete(steps, _chosen(model, settings, layers), base)
+    if settings.target_modules is not None:
+        _check_complete(steps, _chosen(model, settings, layers), base)
     own = model.state_dict()
     for key,tensor in rest.items():
         name = '.'.join(p for p in _place_of(model, key) if p)
-        if name not in own: raise ValueError(f'the adapter also holds {key} {tuple(tensor.shape)}, which this model lacks: it was made for another base ({base})')
+        if name not in own:
+            raise ValueError(f'the adapter also holds {key} {tuple(tensor.shape)}, which this model lacks: it '
+                             f'was made for another base ({base})')
         if own[name].shape != tensor.shape:
             hint = '; call model.resize_token_embeddings first' if 'embed' in name or 'head' in name or 'wte' in name else ''
-            raise ValueError(f'the adapter also holds {key} {tuple(tensor.shape)}, and this model has {tuple(own[name].shape)} there{hint}')
+            raise ValueError(f'the adapter also holds {key} {tuple(tensor.shape)}, and this model has '
+                             f'{tuple(own[name].shape)} there{hint}')
     for saved in _kept_whole(model, settings):
         lost = [k for k in model.get_submodule(saved).state_dict() if f'{saved}.{k}' not in rest]
-        if lost: raise ValueError(f'the adapter lacks {saved}.{lost[0]}, which modules_to_save promises: the file is incomplete')
+        if lost:
+            raise ValueError(f'the adapter lacks {saved}.{lost[0]}, which modules_to_save promises: the file '
+                             'is incomplete')
     return {n: layers[n] for n in steps}, steps, rest
 
 def _here(model, settings:LoRASettings) -> LoRASettings:
     "Settings without the modules to save that this model does not have (PEFT lists several names and takes what is there)."
     there = [w for w in settings.modules_to_save or () if any(n == w or n.endswith('.' + w) for n,_ in model.named_modules())]
-    return LoRASettings(**{**{f.name: getattr(settings, f.name) for f in fields(settings)}, 'modules_to_save': there or None})
+    return LoRASettings(**{**{f.name: getattr(settings, f.name) for f in fields(settings)},
+                           'modules_to_save': there or None})
 
 # %% ../nbs/05a_adapters.ipynb #52a59ad6
 def load_adapter(
@@ -227,19 +279,22 @@ def load_adapter(
     trainable:bool=False,   # go on training it? False: frozen, to use or merge
 ) -> nn.Module:             # the same model with the adapters in it
     "Put a saved adapter into its base model; every tensor in the file finds its place, or nothing changes."
-    if lora_layers(model): raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
+    if lora_layers(model):
+        raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
     config,tensors = read_adapter(folder)
     settings = _here(model, settings_of(config))
     targets,steps,rest = _check_fits(model, tensors, config, settings)
     _put_adapters(model, targets, settings)
     with torch.no_grad():
         for name,m in lora_layers(model).items():
-            for part,tensor in steps[name].items(): getattr(m, f'lora_{part}').copy_(tensor)
+            for part,tensor in steps[name].items():
+                getattr(m, f'lora_{part}').copy_(tensor)
         for key,tensor in rest.items():
             name,attr = _place_of(model, key)
             place = model.get_submodule(name)
             getattr(getattr(place, 'base_layer', place), attr).copy_(tensor)
-    if not trainable: model.requires_grad_(False)
+    if not trainable:
+        model.requires_grad_(False)
     return model
 
 # %% ../nbs/05a_adapters.ipynb #dc08fcf7
@@ -265,8 +320,10 @@ def _hashes(folder:Path, files:list[Path]) -> dict:
 def _trained_beside(model) -> set:
     "Names of parameters that were trained without an adapter: saved whole, or biases."
     settings = getattr(model, 'lora_settings', LoRASettings())
-    whole = {f'{n}.{k}' for n in _kept_whole(model, settings) for k,_ in model.get_submodule(n).named_parameters()}
-    biases = {n.replace('.base_layer', '') for n,_ in model.named_parameters() if settings.bias != 'none' and n.endswith('bias')}
+    whole = {f'{n}.{k}' for n in _kept_whole(model,
+                                             settings) for k,_ in model.get_submodule(n).named_parameters()}
+    biases = {n.replace('.base_layer',
+                        '') for n,_ in model.named_parameters() if settings.bias != 'none' and n.endswith('bias')}
     return whole | biases
 
 def _changed_beside(model, base:Path, adapted:set, trained:set) -> list[str]:
@@ -277,27 +334,34 @@ def _changed_beside(model, base:Path, adapted:set, trained:set) -> list[str]:
     changed = []
     for n,w in model.state_dict().items():
         old = there.get(n, there.get(n.removeprefix(f'{prefix}.')))
-        if old is None or n in trained or n.rpartition('.')[0] in adapted: continue
-        if old.shape != w.shape or not torch.equal(old.to(w.dtype), w.cpu()): changed.append(n)
+        if old is None or n in trained or n.rpartition('.')[0] in adapted:
+            continue
+        if old.shape != w.shape or not torch.equal(old.to(w.dtype), w.cpu()):
+            changed.append(n)
     return changed
 
 # %% ../nbs/05a_adapters.ipynb #6cf9d1c3
 def _through_peft(model, base, adapter, sample) -> tuple:
     "Logits of base + adapter as PEFT computes them from the disk, or None, and why."
-    if base is None or adapter is None or not Path(base).is_dir(): return None, 'the model in memory'
+    if base is None or adapter is None or not Path(base).is_dir():
+        return None, 'the model in memory'
     try:
         from peft import PeftModel
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             dtype = next(model.parameters()).dtype
-            theirs = PeftModel.from_pretrained(type(model).from_pretrained(base, dtype=dtype).to(sample.device), str(adapter))
-        with evaluating(theirs): return _output(theirs, sample), f'PEFT, from {Path(base).name} and {Path(adapter).name}'
+            theirs = PeftModel.from_pretrained(type(model).from_pretrained(base, dtype=dtype).to(sample.device),
+                                               str(adapter))
+        with evaluating(theirs):
+            return _output(theirs,
+                           sample), f'PEFT, from {Path(base).name} and {Path(adapter).name}'
     except (ImportError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as e:
         return None, f'the model in memory (PEFT could not: {str(e).splitlines()[0][:100] if str(e) else type(e).__name__})'
 
 def _origin(base, adapter) -> dict:
     "Where a merged model comes from: names, revision, hashes."
-    found = dict(base=None if base is None else str(base), base_revision=None, base_sha256={}, adapter_sha256={})
+    found = dict(base=None if base is None else str(base), base_revision=None, base_sha256={},
+                 adapter_sha256={})
     if base is not None and Path(base).is_dir():
         found['base_sha256'] = _hashes(Path(base), _weight_files(Path(base)))
         found['base_revision'] = (read_manifest(base) or {}).get('revision')
@@ -311,47 +375,62 @@ def _check_not_merged_before(folder, base, adapter):
     if base is None: return
     check_output(folder, 'merged', source=base)
     path = Path(base)/'merge_report.json'
-    if adapter is None or not path.is_file(): return
+    if adapter is None or not path.is_file():
+        return
     before = read_json(path).get('adapter_sha256') or {}
     now = _origin(None, adapter)['adapter_sha256']
     weights = [n for n in now if n != 'adapter_config.json']
     if before and all(before.get(n) == now[n] for n in weights):
-        raise ValueError(f'{base} already holds this adapter: merge_report.json there lists it; merging again would add its step twice')
+        raise ValueError(f'{base} already holds this adapter: merge_report.json there lists it; merging again '
+                         'would add its step twice')
 
 def _verdict(report:dict, folder) -> str|None:
     "What is wrong with a merge, in one sentence."
     said = []
-    if not report['read_back_max_diff'] <= report['tolerance']: said.append(f'read back, it differs by {report["read_back_max_diff"]:.2g} from base + adapter (allowed {report["tolerance"]:.2g})')
-    if report['changed_beside_adapters']: said.append(f'changed without an adapter: {", ".join(report["changed_beside_adapters"][:3])}')
+    if not report['read_back_max_diff'] <= report['tolerance']:
+        said.append(f'read back, it differs by {report["read_back_max_diff"]:.2g} from base + adapter (allowed {report["tolerance"]:.2g})')
+    if report['changed_beside_adapters']:
+        said.append(f'changed without an adapter: {", ".join(report["changed_beside_adapters"][:3])}')
     return f'{folder}: the merged model is not base + adapter: {"; ".join(said)}; nothing was written' if said else None
 
 # %% ../nbs/05a_adapters.ipynb #447b2868
 def save_merged(
-    model,                    # a transformers model with adapters; merged in place
-    tokenizer,                # saved beside it
+    model:nn.Module,          # a transformers model with adapters; merged in place
+    tokenizer:object,         # saved beside it; None: none
     folder:str|Path,          # becomes a plain transformers folder with merge_report.json
-    sample:Tensor|list|None=None,  # token ids (B, T), or texts to compare outputs on; None: a fixed batch of ids
+    sample:Tensor|list|None=None,  # token ids (B, T), or texts to compare outputs on; None: a few English sentences
     base:str|Path|None=None,  # folder of the base model: what has no adapter is compared with it
     adapter:str|Path|None=None,  # folder of the adapter: with `base`, PEFT is asked too
     force:bool=False,         # write it although it is over tolerance; the report says so
+    form=None,                # how it wants its prompts: a `PromptForm` of page sft, saved beside
     **facts,                  # added to the report
 ) -> dict:                    # the report
     "Merge, write a model folder that needs neither PEFT nor llm_lab, read it back, and certify what was read."
-    if not force: _check_not_merged_before(folder, base, adapter)
+    if not force:
+        _check_not_merged_before(folder, base, adapter)
     adapted,trained = set(lora_layers(model)),_trained_beside(model)
-    if isinstance(sample, list): sample = _encode_sample(tokenizer, sample).to(device_of(model))
-    if sample is None: sample = _some_ids(model)
+    if isinstance(sample, list):
+        sample = _encode_sample(tokenizer, sample).to(device_of(model))
+    if sample is None:
+        sample = _some_text(model, tokenizer)
     wanted,reference = _through_peft(model, base, adapter, sample)
     if wanted is None:
-        with evaluating(model): wanted = _output(model, sample)
-    report = {**merge_lora(model, sample), **facts, **_origin(base, adapter), 'reference': reference, 'forced': False}
+        with evaluating(model):
+            wanted = _output(model, sample)
+    report = {**merge_lora(model, sample), **facts, **_origin(base, adapter), 'reference': reference,
+              'forced': False}
     with atomic_folder(folder, kind='merged', base=report['base']) as tmp:
         report.update(_write_and_read(model, tokenizer, tmp, wanted, sample))
-        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained) if report['base_sha256'] else []
+        if form is not None: form.save(tmp)
+        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted,
+                                                            trained) if report['base_sha256'] else []
         problem = _verdict(report, folder)
-        if problem and not force: raise ValueError(problem)
-        report.update(within_tolerance=problem is None, forced=problem is not None, merged_sha256={p.name: sha256_of(p) for p in _weight_files(tmp)})
-        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        if problem and not force:
+            raise ValueError(problem)
+        report.update(within_tolerance=problem is None, forced=problem is not None,
+                      merged_sha256={p.name: sha256_of(p) for p in _weight_files(tmp)})
+        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n',
+                                             encoding='utf-8')
     return report
 
 def _encode_sample(tokenizer, texts:list) -> Tensor:
@@ -360,17 +439,30 @@ def _encode_sample(tokenizer, texts:list) -> Tensor:
     T = max(1, min(map(len, rows)))
     return torch.tensor([r[:T] for r in rows if len(r) >= T])
 
+def _some_text(model, tokenizer) -> Tensor:
+    "Some English that every Python carries, as ids; a fixed batch of ids where the tokenizer cannot say it."
+    try:
+        ids = _encode_sample(tokenizer, [t.__doc__ for t in (dict, str.split, sorted, open)])
+    except (TypeError, ValueError):
+        return _some_ids(model)
+    n_ids = model.get_input_embeddings().num_embeddings
+    is_text = ids.shape[1] > 8 and ids.max() < n_ids and len(ids.unique()) > 8
+    return ids[:, :min(64, context_of(model) or 64)].to(device_of(model)) if is_text else _some_ids(model)
+
 def _write_and_read(model, tokenizer, folder:Path, wanted:Tensor, sample:Tensor) -> dict:
     "Save a merged model, open what was written, and say how far it is from what was wanted."
     dtype = next(model.parameters()).dtype
     with quiet():
         model.save_pretrained(folder)
         back = type(model).from_pretrained(folder, dtype=dtype).to(sample.device)
-    if tokenizer is not None: tokenizer.save_pretrained(folder)
-    with evaluating(back): found = _compare_outputs(wanted, _output(back, sample))
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    with evaluating(back):
+        found = _compare_outputs(wanted, _output(back, sample))
     dtypes = sorted({str(p.dtype).removeprefix('torch.') for p in back.parameters()})
     name = str(dtype).removeprefix('torch.')
-    return dict(found, dtype=name, dtypes=dtypes, tolerance=_tolerance.get(name, 1e-3)*max(1, wanted.abs().max().item()))
+    return dict(found, dtype=name, dtypes=dtypes,
+                tolerance=_tolerance.get(name, 1e-3)*max(1, wanted.abs().max().item()))
 
 # %% ../nbs/05a_adapters.ipynb #82fdd067
 def check_certificate(
@@ -381,10 +473,14 @@ def check_certificate(
     path = Path(folder)/'merge_report.json'
     if not path.is_file(): return None
     report = read_json(path)
-    if damage := find_damage(folder, verify): raise ValueError(f'{damage}; its certificate is void')
+    if damage := find_damage(folder, verify):
+        raise ValueError(f'{damage}; its certificate is void')
     for name,was in (report.get('merged_sha256') or {}).items() if verify else ():
-        if not (Path(folder)/name).is_file() or sha256_of(Path(folder)/name) != was: raise ValueError(f'{Path(folder)/name} is not the file that merge_report.json certifies')
-    if report.get('within_tolerance') is False: warnings.warn(f'{folder} was written by force: it is not base + adapter (see merge_report.json)', stacklevel=2)
+        if not (Path(folder)/name).is_file() or sha256_of(Path(folder)/name) != was:
+            raise ValueError(f'{Path(folder)/name} is not the file that merge_report.json certifies')
+    if report.get('within_tolerance') is False:
+        warnings.warn(f'{folder} was written by force: it is not base + adapter (see merge_report.json)',
+                      stacklevel=2)
     return report
 
 # %% ../nbs/05a_adapters.ipynb #870f52b7
@@ -394,15 +490,22 @@ def open_quantized(
     device:str|None=None,   # None: the best one here
 ) -> tuple:                 # (model, tokenizer); add_lora and load_adapter take it, merge_lora refuses it
     "A base for training adapters, with its linear layers in 4 or 8 bits through bitsandbytes."
-    if bits not in (4, 8): raise ValueError(f'bits is {bits}: bitsandbytes stores weights in 4 or 8')
+    if bits not in (4, 8):
+        raise ValueError(f'bits is {bits}: bitsandbytes stores weights in 4 or 8')
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     device = resolve_device(device)
     try:
         import bitsandbytes
-    except ImportError: raise RuntimeError(f'{bits}-bit weights on {device} need bitsandbytes, which is not installed: pip install bitsandbytes, or open the model in bfloat16') from None
-    how = BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype=torch.float32 if device == 'cpu' else torch.bfloat16)
+    except ImportError:
+        raise RuntimeError(f'{bits}-bit weights on {device} need bitsandbytes, which is not installed: pip '
+                           'install bitsandbytes, or open the model in bfloat16') from None
+    how = BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_quant_type='nf4',
+                             bnb_4bit_compute_dtype=torch.float32 if device == 'cpu' else torch.bfloat16)
     try:
-        with quiet(): model = AutoModelForCausalLM.from_pretrained(name, quantization_config=how, device_map=device, local_files_only=True)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(name, quantization_config=how,
+                                                         device_map=device, local_files_only=True)
     except (ImportError, RuntimeError, ValueError, NotImplementedError) as e:
-        raise RuntimeError(f'bitsandbytes {bitsandbytes.__version__} could not load {name} in {bits} bits on {device}: {str(e).splitlines()[0]}') from None
+        raise RuntimeError(f'bitsandbytes {bitsandbytes.__version__} could not load {name} in {bits} bits on '
+                           f'{device}: {str(e).splitlines()[0]}') from None
     return model.eval(), AutoTokenizer.from_pretrained(name, local_files_only=True)

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from math import isqrt
 from pathlib import Path
+from warnings import warn
 
 import numpy as np
 from fastcore.basics import patch
@@ -152,11 +153,15 @@ def _plan_shard(shard, width, strategy):
         return RowPlan(*_map(pieces, '<i8').reshape(-1, 3).T, _map(rows, '<i8'))
 
 # %% ../nbs/02c_batches.ipynb #600e5f1b
+def _as_rows(texts):
+    "A dataset of texts, not copied where they are one already."
+    from datasets import Dataset
+    return texts if isinstance(texts, Dataset) else Dataset.from_dict({'text': list(iter_texts(texts))})
+
 def _hold_out(texts, val_fraction, seed):
     "(train, val) by `split_documents`, with at least one document on either side."
-    from datasets import Dataset
     from llm_lab.data_cleaning import split_documents
-    if not isinstance(texts, Dataset): texts = Dataset.from_dict({'text': list(iter_texts(texts))})
+    texts = _as_rows(texts)
     low,high = 0.,1.
     for _ in range(50):
         train,val = split_documents(texts, val_fraction, seed)
@@ -170,9 +175,27 @@ def _split_texts(texts, val_fraction, seed):
     "{'train': texts, 'val': texts}: whole documents, or one string cut by position."
     if not 0 < val_fraction < 1:
         raise ValueError(f'val_fraction={val_fraction} must lie between 0 and 1')
-    if isinstance(texts, str): n = int(len(texts)*(1-val_fraction))
-    train,val = (texts[:n], texts[n:]) if isinstance(texts, str) else _hold_out(texts, val_fraction, seed)
+    if isinstance(texts, str):
+        n = int(len(texts)*(1-val_fraction))
+        train,val = texts[:n], texts[n:]
+    else: train,val = _hold_out(texts, val_fraction, seed)
     return {'train': train, 'val': val}
+
+def _count_copies(train, val):
+    "How many held-out documents share half of their shingles with one to learn from; 0 of a stream, which is read but once."
+    from datasets import concatenate_datasets
+    from llm_lab.duplicates import near_groups
+    if any(isinstance(t, str) or not hasattr(t, '__len__') for t in (train, val)): return 0
+    train,val = (_as_rows(t).select_columns('text') for t in (train, val))
+    groups = near_groups(concatenate_datasets([train, val.cast(train.features)]))
+    seen = set(groups[:len(train)])
+    return sum(g in seen for g in groups[len(train):])
+
+def _warn_of_copies(train, val):
+    "Say so where a held-out score would be too good."
+    n = _count_copies(train, val)
+    if n: warn(f'{n} of {len(val)} held-out documents have near copies among those to learn from, so their score will be too good: '
+               'leave out val=…, for a split that keeps near copies on one side, or clean with near_deduplication first')
 
 # %% ../nbs/02c_batches.ipynb #a39c3289
 class GPTDataLoader:
@@ -259,7 +282,9 @@ def prepare_data(self:GPTDataLoader,
     if folder is not None: _check_place(Path(folder), force)
     train = _read_path(train)
     parts = {'train': train}
-    if val is not None: parts['val'] = _read_path(val)
+    if val is not None:
+        parts['val'] = _read_path(val)
+        _warn_of_copies(**parts)
     elif val_fraction: parts = _split_texts(train, val_fraction, self.seed)
     dtype = _token_dtype(self.tokenizer.vocab_size)
     docs = {k: _encode_docs(t, self.tokenizer, whole=not isinstance(t, str)) for k,t in parts.items()}

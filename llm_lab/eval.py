@@ -4,30 +4,32 @@
 
 # %% auto #0
 __all__ = ['encode_with', 'check_texts', 'as_ids', 'plan_windows', 'score_rows', 'score_windows', 'TokenLosses', 'token_losses',
-           'perplexity', 'bits_per_byte', 'compression_bits_per_byte', 'ngram_overlap', 'clean_documents',
-           'ngram_bits_per_byte', 'token_pieces', 'plot_token_losses', 'attention_of', 'plot_attention',
-           'part_bits_per_byte']
+           'perplexity', 'bits_per_byte', 'token_pieces', 'plot_token_losses', 'attention_of', 'plot_attention']
 
 # %% ../nbs/06_eval.ipynb #6d8441ff
 from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/06_eval.ipynb #3dcd92d6
-import html, math, re
+import html, math
 import numpy as np
+from contextlib import contextmanager
 
-from .drawing import Html, inked, new_figure, save_figure
+from .drawing import Html, inked, new_figure, plain_label, save_figure
 from .runtime import context_of, device_of, evaluating, logits_of, progress_bar
-from .uncertainty import Score, bootstrap_ratio, ratio_se
+from .tokenizer import front_id
+from .uncertainty import Score, ratio_se
 
 # %% ../nbs/06_eval.ipynb #37e5ac88
 def encode_with(
-    tokenizer,  # ours, one of transformers, one of tokenizers, or a function from text to ids
-):              # text -> list of ids, without special tokens
+    tokenizer:object,  # ours, one of transformers, one of tokenizers, or a function from text to ids
+) -> object:           # text -> list of ids, without special tokens
     "One way to call every kind of tokenizer."
-    if hasattr(tokenizer, 'convert_tokens_to_ids'): return lambda text: tokenizer.encode(text, add_special_tokens=False, verbose=False)
-    if hasattr(tokenizer, 'get_vocab_size'): return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
-    return tokenizer.encode if hasattr(tokenizer, 'encode') else tokenizer
+    if hasattr(tokenizer, 'convert_tokens_to_ids'):
+        return lambda text: tokenizer.encode(text, add_special_tokens=False, verbose=False)
+    if hasattr(tokenizer, 'get_vocab_size'):
+        return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+    return getattr(tokenizer, 'encode', tokenizer)
 
 def check_texts(
     texts:list,         # what should be a list of texts
@@ -35,32 +37,45 @@ def check_texts(
     empty:str='error',  # 'error': an empty text is an error; 'zero': it is let through
 ) -> list:              # the same texts
     "Texts, each a str that says something; else an error that names the first offender."
-    if isinstance(texts, str): raise TypeError(f'{what}s arrived as one str, expected a list of str: wrap it, [{what}]')
+    if isinstance(texts, str):
+        raise TypeError(f'{what}s arrived as one str, expected a list of str: wrap it, [{what}]')
     texts = list(texts)
     if not texts: raise ValueError(f'no {what}s to score')
     for i,t in enumerate(texts):
-        if not isinstance(t, str): raise TypeError(f'{what} {i} is {type(t).__name__}, expected str')
-        if empty == 'error' and not t.strip(): raise ValueError(f'{what} {i} is empty')
+        if not isinstance(t, str):
+            raise TypeError(f'{what} {i} is {type(t).__name__}, expected str')
+        if empty == 'error' and not t.strip():
+            raise ValueError(f'{what} {i} is empty')
     return texts
 
+def _ids_of(
+    d:object,          # a text, or token ids
+    i:int,             # its place
+    tokenizer:object,  # for a text
+) -> np.ndarray:       # int64
+    "One document as ids; else an error that names its place."
+    name = f'document {i}'
+    if d is None: raise TypeError(f'{name} is None, expected a text or a list of ids')
+    if isinstance(d, str):
+        if tokenizer is None: raise ValueError(f'{name} is a text: pass tokenizer=, or give token ids')
+        d = encode_with(tokenizer)(d)
+    if hasattr(d, 'tolist'): d = d.tolist()
+    d = np.asarray(d)
+    if d.size == 0: raise ValueError(f'{name} is empty')
+    if d.ndim != 1: raise ValueError(f'{name} has shape {d.shape}, expected one list of ids')
+    is_whole = np.issubdtype(d.dtype, np.integer)
+    if not is_whole: raise TypeError(f'{name} holds {d.dtype}, expected whole token ids')
+    return d.astype(np.int64)
+
 def as_ids(
-    docs:list,       # texts, or lists of token ids
-    tokenizer=None,  # needed where docs are texts
-) -> list:           # one int64 array per document
+    docs:list,              # texts, or lists of token ids
+    tokenizer:object=None,  # needed where docs are texts
+) -> list:                  # one int64 array per document
     "Documents as arrays of token ids."
     if isinstance(docs, str): raise TypeError('docs arrived as one str, expected a list of texts: wrap it, [text]')
-    docs,ids = list(docs),[]
+    docs = list(docs)
     if not docs: raise ValueError('no documents to score')
-    for i,d in enumerate(docs):
-        if d is None: raise TypeError(f'document {i} is None, expected a text or a list of ids')
-        if isinstance(d, str):
-            if tokenizer is None: raise ValueError(f'document {i} is a text: pass tokenizer=, or give token ids')
-            d = encode_with(tokenizer)(d)
-        d = np.asarray(d.tolist() if hasattr(d, 'tolist') else d)
-        if d.ndim != 1 or not len(d): raise ValueError(f'document {i} is empty' if d.size == 0 else f'document {i} has shape {d.shape}, expected one list of ids')
-        if not np.issubdtype(d.dtype, np.integer): raise TypeError(f'document {i} holds {d.dtype}, expected whole token ids')
-        ids.append(d.astype(np.int64))
-    return ids
+    return [_ids_of(d, i, tokenizer) for i,d in enumerate(docs)]
 
 # %% ../nbs/06_eval.ipynb #ae7b438f
 def plan_windows(
@@ -69,25 +84,28 @@ def plan_windows(
     stride:int,      # tokens by which the window moves on, 1 … block_size
 ) -> list:           # (begin, end, first scored) of each window
     "The windows that read a document, and from which token on each is scored."
-    plan,done = [],1
+    plan = []
+    done = 1                                             # the first token has nothing before it
     for begin in range(0, max(n, 1), stride):
         end = min(begin + block_size, n)
-        if (first := max(done, begin + 1)) < end: plan.append((begin, end, first))
+        first = max(done, begin + 1)
+        if first < end: plan.append((begin, end, first))
         done = end
         if end == n: break
     return plan
 
 # %% ../nbs/06_eval.ipynb #29401e97
 def score_rows(
-    logits,                # (B, T, V)
-    y,                     # (B, T) ids to predict at each place; -1: nothing
+    logits:object,         # (B, T, V)
+    y:object,              # (B, T) ids to predict at each place; -1: nothing
     slice_size:int=2**24,  # logits worked on at a time
-):                         # (losses in nats of the places that predict something, row by row; V)
+) -> tuple:                # (losses in nats of the places that predict something, row by row; V)
     "The loss of every target, in float32, a slice at a time."
     import torch.nn.functional as F
     V = logits.shape[-1]
     keep = y >= 0
-    logits,y = logits[keep],y[keep]                                      # (N, V), (N,)
+    logits = logits[keep]                                                # (N, V)
+    y = y[keep]                                                          # (N,)
     if (y >= V).any(): raise ValueError(f'token id {int(y.max())} is outside the vocabulary of the model, {V} tokens')
     n = max(1, slice_size//V)
     parts = []
@@ -113,99 +131,210 @@ def _pad_windows(
         mask[r, at] = 1
     return x, y, mask
 
+def _score_batch(
+    model:object,      # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    windows:list,      # (ids to read, ids to predict), the longest first
+    padding_side:str,  # 'right' or 'left'
+) -> tuple:            # (losses of each window, V)
+    "What one batch costs."
+    import torch
+    device = device_of(model)
+    arrays = _pad_windows(windows, padding_side)
+    x,y,mask = (torch.from_numpy(a).to(device) for a in arrays)
+    extra = {}
+    if padding_side == 'left':
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        extra = dict(attention_mask=mask, position_ids=positions)
+    out = model(x, **extra)
+    losses,V = score_rows(logits_of(out), y)
+    n_scored = (y >= 0).sum(1).tolist()
+    ends = np.cumsum(n_scored)
+    return np.split(losses, ends[:-1]), V
+
 def score_windows(
-    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    model:object,              # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
     windows:list,              # (ids to read, ids to predict after each of them; -1: not scored), as arrays
     batch_size:int=8,          # windows per call
     padding_side:str='right',  # 'left' also sends attention_mask and position_ids
     progress:bool|None=None,   # bar: None on a terminal only
-):                             # (losses of the scored tokens of each window, V)
+) -> tuple:                    # (losses of the scored tokens of each window, V)
     "Run windows through a model, longest first, and collect what its next tokens cost."
-    import torch
     if padding_side not in ('right', 'left'): raise ValueError(f"padding_side {padding_side!r}: 'right' or 'left'")
     if batch_size < 1: raise ValueError(f'batch_size {batch_size} should be at least 1')
-    order = sorted(range(len(windows)), key=lambda i: -len(windows[i][0]))
-    device = device_of(model)
-    losses = [None]*len(windows)
+    n = len(windows)
+    order = sorted(range(n), key=lambda i: -len(windows[i][0]))
+    losses = [None]*n
     with evaluating(model):
-        for i in progress_bar(range(0, len(order), batch_size), 'scoring', progress):
+        for i in progress_bar(range(0, n, batch_size), 'scoring', progress):
             places = order[i:i+batch_size]
-            x,y,mask = (torch.from_numpy(a).to(device) for a in _pad_windows([windows[k] for k in places], padding_side))
-            extra = {}
-            if padding_side == 'left':
-                extra = dict(attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0))
-            got,V = score_rows(logits_of(model(x, **extra)), y)
-            ends = np.cumsum((y >= 0).sum(1).tolist())
-            for k,part in zip(places, np.split(got, ends[:-1])): losses[k] = part
+            batch = [windows[k] for k in places]
+            got,V = _score_batch(model, batch, padding_side)
+            for k,part in zip(places, got): losses[k] = part
     return losses, V
 
+
+
+# %% ../nbs/06_eval.ipynb #a276303f
 class TokenLosses(list):
     "One float64 array per document: the loss of each token in nats, nan where a token was not scored."
     def __init__(self,
-        losses,     # arrays, one per document
-        **details,  # `ids`, `vocab_size`, `block_size`, `stride`
+        losses:list,  # arrays, one per document
+        **details,    # `ids`, `vocab_size`, `block_size`, `stride`, `bos_id`
     ):
-        super().__init__(losses); self.__dict__.update(details)
+        super().__init__(losses)
+        self.__dict__.update(details)
 
-def token_losses(
-    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    docs:list,                 # texts, or lists of token ids
-    tokenizer=None,            # needed where docs are texts; None: the model's own, if it has one
-    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
-    stride:int|None=None,      # tokens a window moves on; None: block_size - 1, every token scored once
-    batch_size:int=8,          # windows per call
-    bos_id:int|None=None,      # put before each document, so that its first token is scored too
-    padding_side:str='right',  # 'left' also sends attention_mask and position_ids
-    progress:bool|None=None,   # bar: None on a terminal only
-) -> TokenLosses:              # losses in the order of `docs`
-    "The loss of every token of every document."
-    ids = as_ids(docs, tokenizer or getattr(model, 'tokenizer', None))
-    lead = int(bos_id is not None)
-    rows = [np.concatenate([[bos_id], d]) for d in ids] if lead else ids
-    longest,limit = max(map(len, rows)),context_of(model)
+def _window_sizes(
+    model:object,          # that will read
+    longest:int,           # tokens of the longest document
+    block_size:int|None,   # as asked for
+    stride:int|None,       # as asked for
+) -> tuple:                # (block_size, stride)
+    "The sizes asked for or the model's own; else an error that says what does not fit."
+    limit = context_of(model)
     block_size = block_size or limit or max(2, longest)
     if block_size < 2: raise ValueError(f'block_size {block_size}: a window needs one token to read and one to predict')
-    if limit and min(block_size, longest) > limit: raise ValueError(f'block_size {block_size} is more than the {limit} tokens the model can read')
+    if limit and min(block_size, longest) > limit:
+        raise ValueError(f'block_size {block_size} is more than the {limit} tokens the model can read')
     stride = stride or block_size - 1
-    if not 1 <= stride <= block_size: raise ValueError(f'stride {stride} should lie between 1 and block_size {block_size}')
-    known = getattr(getattr(model, 'config', None), 'vocab_size', None) or 2**62
+    if not 1 <= stride <= block_size:
+        raise ValueError(f'stride {stride} should lie between 1 and block_size {block_size}')
+    return block_size, stride
+
+def _check_vocab(
+    rows:list,      # ids of each document
+    model:object,   # whose config may tell its vocabulary
+):
+    "An id that the model does not know is an error that names it."
+    config = getattr(model, 'config', None)
+    V = getattr(config, 'vocab_size', None)
+    limit = V or 2**62
     for d,r in enumerate(rows):
-        if r.min() < 0 or r.max() >= known: raise ValueError(f'document {d} has token id {r.min() if r.min() < 0 else r.max()}, outside the vocabulary of the model, {known} tokens')
-    places = [(d, *w) for d,r in enumerate(rows) for w in plan_windows(len(r), block_size, stride)]
-    if not places: raise ValueError('no tokens to score: every document has a single token; pass bos_id= to score those')
-    windows = [(rows[d][b:e-1], np.where(np.arange(b+1, e) >= f, rows[d][b+1:e], -1)) for d,b,e,f in places]
+        bad = r[(r < 0) | (r >= limit)]
+        if not len(bad): continue
+        raise ValueError(f'document {d} has token id {bad[0]}, outside the vocabulary of the model, {V} tokens')
+
+def _with_start(
+    ids:list,               # of each document
+    bos_id:int|str|None,    # 'auto': as the tokenizer says
+    tokenizer:object,       # or None
+) -> tuple:                 # (rows to read, how many tokens were put before each, the id)
+    "Documents as they are read in training: behind their mark, if there is one."
+    is_auto = bos_id == 'auto'
+    if is_auto: bos_id = front_id(tokenizer)
+    rows = []
+    leads = []
+    for d in ids:
+        brings_it = is_auto and d[0] == bos_id
+        lead = int(bos_id is not None and not brings_it)
+        leads.append(lead)
+        rows.append(np.insert(d, 0, bos_id) if lead else d)
+    return rows, leads, bos_id
+
+def _window_of(
+    row:np.ndarray,  # ids of a document
+    begin:int,       # of the window
+    end:int,         # of the window
+    first:int,       # from which on tokens are scored
+) -> tuple:          # (ids to read, ids to predict; -1: scored by an earlier window)
+    "One window as the engine takes it."
+    want = row[begin+1:end].copy()
+    want[:first - begin - 1] = -1
+    return row[begin:end-1], want
+
+def _check_finite(
+    losses:np.ndarray,  # of some tokens in a row
+    document:int,       # their document
+    first:int,          # place of the first of them
+):
+    "A loss that is no number is an error that names document and token."
+    is_bad = ~np.isfinite(losses)
+    if not is_bad.any(): return
+    i = int(is_bad.argmax())
+    raise ValueError(f'document {document}, token {first + i}: the loss is {losses[i]}')
+
+def token_losses(
+    model:object,                # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    docs:list,                   # texts, or lists of token ids
+    tokenizer:object=None,       # needed where docs are texts; None: the model's own, if it has one
+    block_size:int|None=None,    # tokens in a window; None: what the model can read, else the longest document
+    stride:int|None=None,        # tokens a window moves on; None: block_size - 1, every token scored once
+    batch_size:int=8,            # windows per call
+    bos_id:int|str|None='auto',  # put before each document, so that its first token is scored too; 'auto': the tokenizer's, None: nothing
+    padding_side:str='right',    # 'left' also sends attention_mask and position_ids
+    progress:bool|None=None,     # bar: None on a terminal only
+) -> TokenLosses:                # losses in the order of `docs`
+    "The loss of every token of every document."
+    if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
+    ids = as_ids(docs, tokenizer)
+    rows,leads,bos_id = _with_start(ids, bos_id, tokenizer)
+    longest = max(map(len, rows))
+    block_size,stride = _window_sizes(model, longest, block_size, stride)
+    _check_vocab(rows, model)
+    places = []
+    for d,row in enumerate(rows):
+        places += [(d, *w) for w in plan_windows(len(row), block_size, stride)]
+    if not places:
+        raise ValueError('no tokens to score: every document has a single token; pass bos_id= to score those')
+    windows = [_window_of(rows[d], *w) for d,*w in places]
     got,V = score_windows(model, windows, batch_size, padding_side, progress)
-    losses = [np.full(len(r), np.nan) for r in rows]
-    for (d,b,e,f),l in zip(places, got):
-        if not np.isfinite(l).all(): raise ValueError(f'document {d}, token {f + int(np.argmin(np.isfinite(l))) - lead}: the loss is {l[np.argmin(np.isfinite(l))]}')
-        losses[d][f:e] = l
-    return TokenLosses([l[lead:] for l in losses], ids=ids, vocab_size=V, block_size=block_size, stride=stride)
+    losses = [np.full(len(row), np.nan) for row in rows]
+    for (d,_,end,first),l in zip(places, got):
+        _check_finite(l, d, first - leads[d])
+        losses[d][first:end] = l
+    losses = [l[lead:] for l,lead in zip(losses, leads)]
+    return TokenLosses(losses, ids=ids, vocab_size=V, block_size=block_size, stride=stride, bos_id=bos_id)
+
+
 
 # %% ../nbs/06_eval.ipynb #ac82715c
+def _doc_record(
+    loss:float,  # of one document, summed
+    n:int,       # over how many tokens
+) -> dict:
+    "One document's part of a perplexity."
+    if not n: return {'n_tokens': 0, 'loss': None, 'perplexity': None}
+    return {'n_tokens': n, 'loss': loss/n, 'perplexity': math.exp(loss/n)}
+
 def perplexity(
-    model,                     # ids (B, T) -> logits (B, T, V), `(logits, loss)` or an object with `.logits`
-    docs:list,                 # texts (with a tokenizer), or lists of token ids
-    tokenizer=None,            # None: the model's own, if it has one
-    batch_size:int=8,          # windows per call; changes the time, not the score
-    stride:int|None=None,      # tokens a window moves on; None: block_size - 1
-    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
-    bos_id:int|None=None,      # put before each document, so that its first token is scored too
-    padding_side:str='right',  # 'left' also sends attention_mask and position_ids
-    progress:bool|None=None,   # bar: None on a terminal only
+    model:object,                # ids (B, T) -> logits (B, T, V), `(logits, loss)` or an object with `.logits`
+    docs:list,                   # texts (with a tokenizer), or lists of token ids
+    tokenizer:object=None,       # None: the model's own, if it has one
+    batch_size:int=8,            # windows per call; changes the time, not the score
+    stride:int|None=None,        # tokens a window moves on; None: block_size - 1
+    block_size:int|None=None,    # tokens in a window; None: what the model can read, else the longest document
+    bos_id:int|str|None='auto',  # put before each document, so that its first token is scored too; 'auto': the tokenizer's
+    padding_side:str='right',    # 'left' also sends attention_mask and position_ids
+    progress:bool|None=None,     # bar: None on a terminal only
 ) -> Score:                    # `.loss` `.se` `.loss_se` `.n_tokens` `.n_skipped` `.docs` `.block_size` `.stride`
     "How many equally likely tokens the model seems to choose from, over all documents."
     losses = token_losses(model, docs, tokenizer, block_size, stride, batch_size, bos_id, padding_side, progress)
-    sums,counts = [np.nansum(l) for l in losses],[int(np.isfinite(l).sum()) for l in losses]
-    n = sum(counts); loss = sum(sums)/n; se = ratio_se(sums, counts)
-    return Score(math.exp(loss), loss=loss, loss_se=se, se=None if se is None else math.exp(loss)*se, n_tokens=n, n_skipped=sum(map(len, losses)) - n,
-                 docs=[{'n_tokens': c, 'loss': s/c if c else None, 'perplexity': math.exp(s/c) if c else None} for s,c in zip(sums, counts)],
-                 block_size=losses.block_size, stride=losses.stride)
+    sums = [float(np.nansum(l)) for l in losses]
+    counts = [int(np.isfinite(l).sum()) for l in losses]
+    n = sum(counts)
+    n_skipped = sum(map(len, losses)) - n
+    loss = sum(sums)/n
+    loss_se = ratio_se(sums, counts)
+    value = math.exp(loss)
+    docs = [_doc_record(*d) for d in zip(sums, counts)]
+    return Score(
+        value,
+        se=None if loss_se is None else value*loss_se,
+        loss=loss,
+        loss_se=loss_se,
+        n_tokens=n,
+        n_skipped=n_skipped,
+        docs=docs,
+        block_size=losses.block_size,
+        stride=losses.stride,
+        bos_id=losses.bos_id,
+    )
 
 # %% ../nbs/06_eval.ipynb #9d699703
 def _check_round_trip(
-    texts:list,  # documents
-    ids:list,    # their tokens
-    tokenizer,   # with `decode`, or not
+    texts:list,        # documents
+    ids:list,          # their tokens
+    tokenizer:object,  # with `decode`, or not
 ):
     "A text that its tokens do not give back is an error."
     if not hasattr(tokenizer, 'decode'): return
@@ -214,211 +343,152 @@ def _check_round_trip(
             raise ValueError(f'document {i} does not survive encode and decode: its bits would not hold all of its bytes')
 
 def bits_per_byte(
-    model,                     # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    texts:list,                # whole documents
-    tokenizer=None,            # None: the model's own, if it has one
-    block_size:int|None=None,  # tokens in a window; None: what the model can read, else the longest document
-    batch_size:int=8,          # windows per call
-    stride:int|None=None,      # tokens a window moves on; None: block_size - 1
-    bos_id:int|None=None,      # predicts each document's first token; None: that token is charged log2(V) bits
-    progress:bool|None=None,   # bar: None on a terminal only
-) -> Score:                    # `.se` `.n_bytes` `.n_tokens` `.loss` `.docs` `.block_size` `.stride`
+    model:object,                # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    texts:list,                  # whole documents
+    tokenizer:object=None,       # None: the model's own, if it has one
+    block_size:int|None=None,    # tokens in a window; None: what the model can read, else the longest document
+    batch_size:int=8,            # windows per call
+    stride:int|None=None,        # tokens a window moves on; None: block_size - 1
+    bos_id:int|str|None='auto',  # predicts each document's first token; 'auto': the tokenizer's; None: that token is charged log2(V) bits
+    progress:bool|None=None,     # bar: None on a terminal only
+) -> Score:                      # `.se` `.n_bytes` `.n_tokens` `.loss` `.docs` `.block_size` `.stride` `.bos_id`
     "Bits the model needs for each byte of text: comparable across tokenizers and with file sizes."
     texts = check_texts(texts, 'document')
-    tokenizer = tokenizer or getattr(model, 'tokenizer', None)
+    if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
     if tokenizer is None: raise ValueError('bits per byte needs the tokenizer: pass tokenizer=')
     ids = as_ids(texts, tokenizer)
     _check_round_trip(texts, ids, tokenizer)
-    if all(len(d) == 1 for d in ids) and bos_id is None:
+    if bos_id == 'auto': bos_id = front_id(tokenizer)
+    if bos_id is None and all(len(d) == 1 for d in ids):
         raise ValueError('every document is a single token: nothing to predict')
     losses = token_losses(model, ids, None, block_size, stride, batch_size, bos_id, progress=progress)
     unscored = math.log(losses.vocab_size)
-    nats = [np.where(np.isnan(l), unscored, l).sum() for l in losses]
-    n_bytes = [len(t.encode()) for t in texts]
+    nats = np.array([np.nan_to_num(l, nan=unscored).sum() for l in losses])
+    bits = nats/math.log(2)
+    n_bytes = np.array([len(t.encode()) for t in texts])
     n_tokens = sum(map(len, losses))
-    se = ratio_se(nats, n_bytes)
-    docs = [{'n_bytes': b, 'bits_per_byte': n/math.log(2)/b} for n,b in zip(nats, n_bytes)]
-    return Score(sum(nats)/math.log(2)/sum(n_bytes), se=None if se is None else se/math.log(2), n_bytes=sum(n_bytes), n_tokens=n_tokens,
-                 loss=sum(nats)/n_tokens, docs=docs, block_size=losses.block_size, stride=losses.stride)
-
-# %% ../nbs/06_eval.ipynb #99267857
-def _gzip_len(data:bytes) -> int:
-    "Bytes that gzip needs; it looks back 32 kB, however much there is."
-    import gzip
-    return len(gzip.compress(data, 9, mtime=0))
-
-def _xz_len(data:bytes) -> int:
-    "Bytes that xz needs with a window that holds all of the data."
-    import lzma
-    window = max(1 << 26, 1 << len(data).bit_length())
-    filters = [{'id': lzma.FILTER_LZMA2, 'preset': 9, 'dict_size': min(window, 1 << 30)}]
-    return len(lzma.compress(data, format=lzma.FORMAT_XZ, filters=filters))
-
-def _ppmd_len(data:bytes) -> int:
-    "Bytes that PPMd needs: contexts of up to 6 bytes, 256 MB for them."
-    try: import pyppmd
-    except ImportError: raise ImportError('PPMd needs pyppmd: pip install "llm_lab[eval]"') from None
-    return len(pyppmd.compress(data, max_order=6, mem_size=256 << 20))
-
-def compression_bits_per_byte(
-    texts:list,              # documents; they are joined and packed as one file
-    given:list|None=None,    # texts that may be read first, as the model read its training text
-    with_ppmd:bool=False,    # PPMd too; needs pyppmd
-) -> dict:                   # {'gzip': …, 'xz': …} in bits per byte of `texts`
-    "What packers need for the same text: alone, or after reading other texts."
-    data = ''.join(check_texts(texts, 'document')).encode()
-    before = ''.join(check_texts(given, 'given text')).encode() if given is not None else b''
-    packers = {'gzip': _gzip_len, 'xz': _xz_len}
-    if with_ppmd: packers['ppmd'] = _ppmd_len
-    out = {}
-    for name,packed_len in packers.items():
-        n = packed_len(before + data)
-        if before: n -= packed_len(before)
-        out[name] = 8*n/len(data)
-    return out
-
-# %% ../nbs/06_eval.ipynb #a0c7560f
-def _word_runs(
-    text:str,  # any text
-    n:int,     # words in a run
-) -> list:     # runs of n words in lower case, one text each
-    "All runs of n words."
-    words = re.findall(r'\w+', text.lower())
-    return [' '.join(words[i:i+n]) for i in range(len(words) - n + 1)]
-
-def ngram_overlap(
-    texts:list,   # held-out documents
-    train:list,   # documents that were learned from
-    n:int=13,     # words in a run
-) -> np.ndarray:  # (N,) share of each text's runs that stand in the training text; 0 where it has fewer than n words
-    "How much of each document was in the training text, word for word."
-    texts = check_texts(texts, 'document')
-    known = {hash(run) for text in check_texts(train, 'training text') for run in _word_runs(text, n)}
-    shares = []
-    for text in texts:
-        runs = _word_runs(text, n)
-        n_known = sum(hash(run) in known for run in runs)
-        shares.append(n_known/max(len(runs), 1))
-    return np.array(shares)
-
-def clean_documents(
-    texts:list,  # held-out documents
-    train:list,  # documents that were learned from
-    n:int=13,    # words in a run
-) -> list:       # places in `texts`
-    "The documents that share no run of n words with the training text."
-    return np.flatnonzero(ngram_overlap(texts, train, n) == 0).tolist()
-
-# %% ../nbs/06_eval.ipynb #4f0d7381
-def ngram_bits_per_byte(
-    train_ids:list,    # lists of token ids to count, one per document
-    heldout_ids:list,  # lists of token ids to predict, one per document
-    n_bytes:int,       # bytes of the held-out text
-    vocab_size:int,    # V; ids lie below it
-) -> dict:             # {'unigram': …, 'bigram': …} in bits per byte
-    "What counting single tokens, and pairs of tokens, makes of the same held-out text."
-    def flat(docs):                                                   # all ids in a row, and which of them start a document
-        lens = np.array([len(d) for d in docs])
-        ids = np.concatenate([np.asarray(d, np.int64) for d in docs]) if lens.sum() else np.zeros(0, np.int64)
-        first = np.zeros(len(ids), bool); first[(np.cumsum(lens) - lens)[lens > 0]] = True
-        return ids, first
-    (train,t_first),(held,h_first) = flat(train_ids),flat(heldout_ids)
-    if not len(held): raise ValueError('no held-out tokens to score')
-    if n_bytes <= 0: raise ValueError(f'n_bytes is {n_bytes}: the held-out text has no bytes')
-    for what,ids in (('train', train), ('held-out', held)):
-        if len(ids) and not 0 <= ids.min() <= ids.max() < vocab_size: raise ValueError(f'{what} ids reach from {ids.min()} to {ids.max()}, outside a vocabulary of {vocab_size}')
-    p1 = (np.bincount(train, minlength=vocab_size) + 1)/(len(train) + vocab_size)
-    keys,counts = np.unique((train[:-1]*vocab_size + train[1:])[~t_first[1:]], return_counts=True)
-    n = np.bincount(keys//vocab_size, weights=counts, minlength=vocab_size)             # times a was followed by anything
-    t = np.bincount(keys//vocab_size, minlength=vocab_size)                             # by how many different tokens
-    prev,want = np.r_[0, held[:-1]],np.r_[0, held[:-1]]*vocab_size + held
-    at = np.minimum(np.searchsorted(keys, want), max(len(keys) - 1, 0))
-    pair = np.where(keys[at] == want, counts[at], 0) if len(keys) else np.zeros(len(held))
-    follow = np.maximum(n[prev] + t[prev], 1)
-    p2 = np.where(h_first | (n[prev] == 0), p1[held], (pair + t[prev]*p1[held])/follow)
-    return {'unigram': float(-np.log2(p1[held]).sum()/n_bytes), 'bigram': float(-np.log2(p2).sum()/n_bytes)}
+    per_byte = bits/n_bytes
+    docs = [dict(n_bytes=n, bits_per_byte=b) for n,b in zip(n_bytes.tolist(), per_byte.tolist())]
+    return Score(
+        bits.sum()/n_bytes.sum(),
+        se=ratio_se(bits, n_bytes),
+        n_bytes=int(n_bytes.sum()),
+        n_tokens=n_tokens,
+        docs=docs,
+        loss=float(nats.sum()/n_tokens),
+        vocab_size=losses.vocab_size,
+        block_size=losses.block_size,
+        stride=losses.stride,
+        bos_id=bos_id,
+    )
 
 # %% ../nbs/06_eval.ipynb #81132bba
 def token_pieces(
-    tokenizer,  # with `decode`
-    ids,        # token ids
-) -> list:      # (text, number of tokens in it); tokens that are parts of one character come together
+    tokenizer:object,  # with `decode`
+    ids:list,          # token ids
+) -> list:             # (text, number of tokens in it); tokens that are parts of one character come together
     "The text of each token."
-    out,held = [],[]
-    for k,i in enumerate(ids):
-        held.append(int(i)); text = tokenizer.decode(held)
-        if '\ufffd' in text and k + 1 < len(ids) and len(held) < 4: continue
-        out.append((text, len(held))); held = []
+    out = []
+    held = []
+    for k,i in enumerate(ids, 1):
+        held.append(int(i))
+        text = tokenizer.decode(held)
+        is_part = '\ufffd' in text and len(held) < 4
+        if is_part and k < len(ids): continue
+        out.append((text, len(held)))
+        held = []
     return out
 
+_box = 'font-family:ui-monospace,monospace;line-height:2;white-space:pre-wrap'
+
+def _coloured(
+    piece:str,    # text of a token
+    loss:float,   # in nats; nan: not scored
+    worst:float,  # loss that gets the full colour
+) -> str:
+    "One token as HTML; hovering tells its probability."
+    tip,share = 'not scored', 0.
+    if not np.isnan(loss):
+        tip = f'{loss:.2f} nats, p = {math.exp(-loss):.2g}'
+        share = min(1, max(loss, 0)/worst)
+    style = f'background:rgba(210,98,42,{share:.2f});border-bottom:1px solid rgba(128,128,128,.35)'
+    shown = html.escape(piece).replace('\n', '↵<br>')
+    return f'<span title="{tip}" style="{style}">{shown}</span>'
+
 def plot_token_losses(
-    model,                  # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    model:object,           # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
     text:str,               # what to read; a text, or token ids
-    tokenizer=None,         # None: the model's own
+    tokenizer:object=None,  # None: the model's own
     worst:float|None=None,  # loss in nats that gets the full colour; None: ln V
     sep:str='',             # between tokens, where the tokenizer leaves spaces out
     **kwargs,               # of `token_losses`: `block_size`, `stride`, `bos_id`
 ) -> Html:                  # coloured text; hovering a token tells its probability
     "The text, each token coloured by how hard it was to predict."
-    tokenizer = tokenizer or getattr(model, 'tokenizer', None)
-    if tokenizer is None or not hasattr(tokenizer, 'decode'): raise ValueError('colouring the text needs a tokenizer with decode: pass tokenizer=')
+    if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
+    if not hasattr(tokenizer, 'decode'):
+        raise ValueError('colouring the text needs a tokenizer with decode: pass tokenizer=')
     losses = token_losses(model, [text], tokenizer, **kwargs)
-    worst,out,at = worst or math.log(losses.vocab_size),[],0
+    if worst is None: worst = math.log(losses.vocab_size)
+    spans = []
+    at = 0
     for piece,n in token_pieces(tokenizer, losses.ids[0]):
-        l = losses[0][at:at+n].sum(); at += n
-        tip,share = ('not scored', 0) if np.isnan(l) else (f'{l:.2f} nats, p = {math.exp(-l):.2g}', round(min(1, max(l, 0)/worst), 2))
-        shown = html.escape(piece).replace('\n', '↵<br>')
-        out.append(f'<span title="{tip}" style="background:rgba(210,98,42,{share:.2f});border-bottom:1px solid rgba(128,128,128,.35)">{shown}</span>')
-    return Html(f'<div style="font-family:ui-monospace,monospace;line-height:2;white-space:pre-wrap">{html.escape(sep).join(out)}</div>')
+        loss = losses[0][at:at+n].sum()
+        spans.append(_coloured(piece, loss, worst))
+        at += n
+    return Html(f'<div style="{_box}">{html.escape(sep).join(spans)}</div>')
+
+
 
 # %% ../nbs/06_eval.ipynb #6cd76197
+@contextmanager
+def _plain_attention(
+    hf:object,  # a transformers model
+):
+    "The fast kernels never form the weights; the plain one does."
+    can_switch = hasattr(hf, 'set_attn_implementation')
+    before = getattr(hf.config, '_attn_implementation', None)
+    if can_switch: hf.set_attn_implementation('eager')
+    try: yield
+    finally:
+        if can_switch and before: hf.set_attn_implementation(before)
+
 def attention_of(
-    model,         # ours, or one of transformers
-    ids,           # token ids of one text
+    model:object,  # ours, or one of transformers
+    ids:list,      # token ids of one text
     layer:int=-1,  # which block
     head:int=0,    # which head of it
 ) -> np.ndarray:   # (T, T) weights; row t sums to 1 and looks at columns 0 … t
     "Where one head looks."
     import torch
     hf = model.to_hf() if hasattr(model, 'to_hf') else model
-    before = getattr(hf.config, '_attn_implementation', None)
-    x = torch.as_tensor(np.asarray(ids, np.int64)[None], device=device_of(hf))
-    if hasattr(hf, 'set_attn_implementation'): hf.set_attn_implementation('eager')     # the fast kernels never form the weights
-    try:
-        with evaluating(hf): weights = hf(input_ids=x, output_attentions=True, use_cache=False).attentions
-    finally:
-        if before and hasattr(hf, 'set_attn_implementation'): hf.set_attn_implementation(before)
-    if not weights or weights[layer] is None: raise ValueError(f'{type(hf).__name__} does not give its attention weights')
+    x = torch.tensor([list(ids)], device=device_of(hf))
+    with _plain_attention(hf), evaluating(hf):
+        weights = hf(input_ids=x, output_attentions=True, use_cache=False).attentions
+    if not weights or weights[layer] is None:
+        raise ValueError(f'{type(hf).__name__} does not give its attention weights')
     return weights[layer][0, head].float().cpu().numpy()
 
 @inked
 def plot_attention(
     weights:np.ndarray,  # (T, T) of one head
     tokens:list,         # T labels
-):                       # figure
+) -> object:             # figure
     "Attention as a picture: who reads whom."
-    weights = np.asarray(weights); T = len(tokens)
+    weights = np.asarray(weights)
+    T = len(tokens)
     if weights.shape != (T, T): raise ValueError(f'weights have shape {weights.shape} but there are {T} tokens')
     size = max(2.5, .19*T + 1.2)
-    fig,axes = new_figure(width=size + .6, height=size); ax = axes[0, 0]
-    im = ax.imshow(weights, cmap='cividis', vmin=0, vmax=1); ax.grid(visible=False)
-    ax.set_xticks(range(T), tokens, rotation=90, fontsize=7); ax.set_yticks(range(T), tokens, fontsize=7); ax.set_xlabel('is read'); ax.set_ylabel('reads')
+    fig,axes = new_figure(width=size + .6, height=size)
+    ax = axes[0, 0]
+    im = ax.imshow(weights, cmap='cividis', vmin=0, vmax=1)
+    ax.grid(visible=False)
+    labels = [plain_label(t) for t in tokens]
+    ax.set_xticks(range(T), labels, rotation=90, fontsize=7)
+    ax.set_yticks(range(T), labels, fontsize=7)
+    ax.set(xlabel='is read', ylabel='reads')
     fig.colorbar(im, ax=ax, shrink=.6, label='weight')
     best = weights[1:].argmax(1)
-    return save_figure(fig, None, 'Attention: ' + '; '.join(f'{tokens[t+1]} reads {tokens[b]}' for t,b in enumerate(best[:30])))
+    pairs = [f'{tokens[t]} reads {tokens[b]}' for t,b in enumerate(best[:30], 1)]
+    return save_figure(fig, None, 'Attention: ' + '; '.join(pairs))
 
-# %% ../nbs/06_eval.ipynb #b90cc70c
-def part_bits_per_byte(
-    score:Score,            # what `bits_per_byte` gave
-    places:list|None=None,  # documents to count; None: all
-    n_resamples:int=1000,   # how often to draw documents
-    level:float=0.95,       # share of the draws inside the interval
-    seed:int=0,             # of the draws
-) -> Score:                 # with `.low` `.high` `.n_docs` `.n_bytes`
-    "Bits per byte of some of the documents, with an interval over documents."
-    docs = score.docs if places is None else [score.docs[i] for i in places]
-    if not docs: raise ValueError('no documents to count')
-    n_bytes = np.array([d['n_bytes'] for d in docs], float)
-    bits = n_bytes*[d['bits_per_byte'] for d in docs]
-    got = bootstrap_ratio(bits, n_bytes, n_resamples, level, seed)
-    return Score(got, low=got.low, high=got.high, se=got.se, n_docs=len(docs), n_bytes=int(got.total))
+

@@ -699,13 +699,14 @@ def fetch_config(
     revision:str|None=None,  # branch, tag or commit; None: main
     token:str|None=None,     # as above
     endpoint:str|None=None,  # as above
-) -> Path:                   # a folder with config.json in it
-    "Only what says how large a model is."
+    file:str='config.json',  # the one that is wanted
+) -> Path:                   # a folder with that file in it
+    "Only what says how large a model is, or another single file."
     from huggingface_hub import hf_hub_download
     _no_telemetry()
     url = _hub_url(endpoint)
     kw = dict(revision=revision, token=token, endpoint=url, cache_dir=_cache_dir())
-    return Path(_persist(lambda: hf_hub_download(name, 'config.json', **kw), name, revision, url)).parent
+    return Path(_persist(lambda: hf_hub_download(name, file, **kw), name, revision, url)).parent
 
 # %% ../nbs/00c_hub.ipynb #af74fc4c
 def copy_from_cache(

@@ -4,11 +4,15 @@
 
 # %% auto #0
 __all__ = ['is_linear', 'LoRALinear', 'LoRAEmbedding', 'LoRASettings', 'find_targets', 'add_lora', 'lora_layers', 'trained_share',
-           'merge_lora']
+           'merge_lora', 'save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts',
+           'collate_pairs', 'completion_losses', 'pair_losses', 'preflight', 'sft_trainer', 'finetune', 'SmoLoRA',
+           'LoRATrainer']
 
 # %% ../nbs/05_lora.ipynb #dfb0c9d3
 from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
+_all_ = ['save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
+         'preflight', 'sft_trainer', 'finetune', 'SmoLoRA', 'LoRATrainer']   # and by `import *`
 
 # %% ../nbs/05_lora.ipynb #8ebe8cf5
 import math, re, torch
@@ -31,8 +35,10 @@ def is_linear(
 # %% ../nbs/05_lora.ipynb #468975aa
 def _sizes(layer:nn.Module) -> tuple:
     "(outputs, inputs) of a layer, however it stores its weight."
-    if isinstance(layer, nn.Linear): return layer.out_features, layer.in_features
-    if isinstance(layer, nn.Embedding): return layer.embedding_dim, layer.num_embeddings
+    if isinstance(layer, nn.Linear):
+        return layer.out_features, layer.in_features
+    if isinstance(layer, nn.Embedding):
+        return layer.embedding_dim, layer.num_embeddings
     return tuple(layer.weight.shape[::-1])
 
 class LoRALinear(nn.Module):
@@ -60,13 +66,16 @@ class LoRALinear(nn.Module):
         device = base_layer.weight.device
         self.lora_A = nn.Parameter(A.to(device))                           # (r, in)
         self.lora_B = nn.Parameter(B.to(device))                           # (out, r)
-        self.lora_bias = nn.Parameter(torch.zeros(self.out_features, device=device)) if lora_bias else None
+        self.lora_bias = nn.Parameter(torch.zeros(self.out_features,
+                                                  device=device)) if lora_bias else None
         self.lora_magnitude = nn.Parameter(self.row_lengths().detach()) if use_dora else None
 
     def _check(self, base_layer, r, lora_bias):
         "Refuse what this class cannot stand beside."
-        if not is_linear(base_layer): raise TypeError(f'LoRA stands beside a Linear or Conv1D layer, got {type(base_layer).__name__}')
-        if r < 1: raise ValueError(f'rank r is {r}: it must be at least 1')
+        if not is_linear(base_layer):
+            raise TypeError(f'LoRA stands beside a Linear or Conv1D layer, got {type(base_layer).__name__}')
+        if r < 1:
+            raise ValueError(f'rank r is {r}: it must be at least 1')
 
     def _first_values(self, generator) -> tuple:
         "A random and B zero: no step yet, but one to learn."
@@ -78,14 +87,17 @@ class LoRALinear(nn.Module):
         y = self.base_layer(x)
         h = self.lora_dropout(x.to(self.lora_A.dtype))
         step = F.linear(F.linear(h, self.lora_A), self.lora_B, self.lora_bias)*self.scaling   # (..., out)
-        if self.lora_magnitude is not None: step = self._rescaled(y, h, step)
+        if self.lora_magnitude is not None:
+            step = self._rescaled(y, h, step)
         return (y + step).to(y.dtype)
 
     def _rescaled(self, y, h, step):
         "What DoRA adds: the step, and the old output again as far as the rows change their length."
         ratio = self.lora_magnitude/self.row_lengths().detach()            # (out,) the length counts as a constant
-        if self.training and self.dropout_p: own = F.linear(h, self._matrix().to(h.dtype))
-        else: own = y if self.bias is None else y - self.bias
+        if self.training and self.dropout_p:
+            own = F.linear(h, self._matrix().to(h.dtype))
+        else:
+            own = y if self.bias is None else y - self.bias
         return (ratio - 1)*own + ratio*step
 
     def _matrix(self) -> Tensor:
@@ -94,7 +106,8 @@ class LoRALinear(nn.Module):
 
     def row_lengths(self) -> Tensor:
         "Lengths of the rows of the weight with the step added, (out,)."
-        return torch.linalg.norm(self._matrix().float() + self.scaling*(self.lora_B @ self.lora_A), dim=1)
+        return torch.linalg.norm(self._matrix().float() + self.scaling*(self.lora_B @ self.lora_A),
+                                 dim=1)
 
     def delta(self) -> Tensor:
         "What the step adds to the weight, in float32 and in the weight's own orientation."
@@ -104,7 +117,8 @@ class LoRALinear(nn.Module):
     def merged_weight(self) -> Tensor:
         "The weight with the step folded in, in float32."
         w = self.weight.float() + self.delta()
-        if self.lora_magnitude is None: return w
+        if self.lora_magnitude is None:
+            return w
         ratio = self.lora_magnitude/self.row_lengths()
         return w*ratio if self.fan_in_fan_out else w*ratio[:, None]
 
@@ -121,9 +135,12 @@ class LoRAEmbedding(LoRALinear):
     "A frozen embedding with a trainable low-rank step beside it."
     def _check(self, base_layer, r, lora_bias):
         "Refuse what this class cannot stand beside."
-        if not isinstance(base_layer, nn.Embedding): raise TypeError(f'this stands beside an Embedding, got {type(base_layer).__name__}')
-        if r < 1: raise ValueError(f'rank r is {r}: it must be at least 1')
-        if lora_bias: raise ValueError('lora_bias is for linear layers: an embedding has no bias to add it to')
+        if not isinstance(base_layer, nn.Embedding):
+            raise TypeError(f'this stands beside an Embedding, got {type(base_layer).__name__}')
+        if r < 1:
+            raise ValueError(f'rank r is {r}: it must be at least 1')
+        if lora_bias:
+            raise ValueError('lora_bias is for linear layers: an embedding has no bias to add it to')
 
     def _first_values(self, generator) -> tuple:
         "A zero and B random."
@@ -133,11 +150,14 @@ class LoRAEmbedding(LoRALinear):
     def forward(self, ids:Tensor) -> Tensor:
         y = self.base_layer(ids)
         base = self.base_layer
-        low = F.embedding(ids, self.lora_A.T, padding_idx=base.padding_idx, scale_grad_by_freq=base.scale_grad_by_freq)
+        low = F.embedding(ids, self.lora_A.T, padding_idx=base.padding_idx,
+                          scale_grad_by_freq=base.scale_grad_by_freq)
         step = (low @ self.lora_B.T)*self.scaling
         scale = getattr(base, 'embed_scale', None)                         # some models multiply their embedding
-        if scale is not None: step = step*torch.as_tensor(scale, device=step.device).to(step.dtype)
-        if self.lora_magnitude is None: return (y + step).to(y.dtype)
+        if scale is not None:
+            step = step*torch.as_tensor(scale, device=step.device).to(step.dtype)
+        if self.lora_magnitude is None:
+            return (y + step).to(y.dtype)
         ratio = self.lora_magnitude/self.row_lengths().detach()
         return (ratio*y + ratio*step).to(y.dtype)
 
@@ -161,9 +181,12 @@ class LoRASettings:
     lora_bias:bool=False                       # learn a bias at the end of each step too
     init_lora_weights:bool|str=True            # first values: True, 'gaussian'; 'pissa' and 'olora' begin with the largest part of the weight, and take it out of the base
     def __post_init__(self):
-        if self.r < 1: raise ValueError(f'rank r is {self.r}: it must be at least 1')
-        if self.bias not in ('none', 'all', 'lora_only'): raise ValueError(f"bias is {self.bias!r}: known are 'none', 'all', 'lora_only'")
-        if not 0 <= self.lora_dropout < 1: raise ValueError(f'lora_dropout is {self.lora_dropout}: a share from 0 to below 1')
+        if self.r < 1:
+            raise ValueError(f'rank r is {self.r}: it must be at least 1')
+        if self.bias not in ('none', 'all', 'lora_only'):
+            raise ValueError(f"bias is {self.bias!r}: known are 'none', 'all', 'lora_only'")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f'lora_dropout is {self.lora_dropout}: a share from 0 to below 1')
 
     def r_of(self, name:str) -> int:
         "The rank of the layer of this name."
@@ -199,12 +222,14 @@ def _inner_layers(model) -> dict:
 
 def _matches(pattern:str, name:str) -> bool:
     "Whether a regular expression is the whole name."
-    try: return re.fullmatch(pattern, name) is not None
+    try:
+        return re.fullmatch(pattern, name) is not None
     except re.error: return False
 
 def _name_test(wanted:str|list, names):
     "A function that says whether a name is meant: one regular expression, or names and their endings."
-    if isinstance(wanted, str) and any(_matches(wanted, n) for n in names): return lambda n: _matches(wanted, n)
+    if isinstance(wanted, str) and any(_matches(wanted, n) for n in names):
+        return lambda n: _matches(wanted, n)
     ends = _as_list(wanted)
     return lambda n: any(n == e or n.endswith('.' + e) for e in ends)
 
@@ -215,7 +240,8 @@ def _as_list(wanted:str|list) -> list:
 def _layer_number(name:str, patterns) -> int|None:
     "The number of the layer that a name lies in."
     if not patterns: patterns = [r'[^.]*']
-    if isinstance(patterns, str): patterns = [patterns]
+    if isinstance(patterns, str):
+        patterns = [patterns]
     found = [m for p in patterns if (m := re.match(rf'(?:^|.*?\.){p}\.(\d+)\.', name))]
     return int(found[0][1]) if found else None
 
@@ -224,7 +250,8 @@ def _default_targets(model, layers:dict, auto:bool) -> dict:
     "All linear layers but the head; or, of these, the ones that the model's family usually gets."
     head,shared = _output_head(model),_shared_weights(model)
     linear = {n:m for n,m in layers.items() if is_linear(m) and id(m) not in head and id(m.weight) not in shared}
-    if not linear: raise ValueError(f'{type(model).__name__} has no linear layer to adapt besides its output head')
+    if not linear:
+        raise ValueError(f'{type(model).__name__} has no linear layer to adapt besides its output head')
     ends = {n.split('.')[-1] for n in linear}
     family = next((f for f in _families if set(f) <= ends), None) if auto else None
     return {n:m for n,m in linear.items() if family is None or n.split('.')[-1] in family}
@@ -232,7 +259,8 @@ def _default_targets(model, layers:dict, auto:bool) -> dict:
 def _chosen(model, settings:LoRASettings, layers:dict) -> dict:
     "The layers that settings ask for, whether or not every name in them is found."
     targets = settings.target_modules
-    if targets in (None, 'all-linear', 'auto'): found = _default_targets(model, layers, targets == 'auto')
+    if targets in (None, 'all-linear', 'auto'):
+        found = _default_targets(model, layers, targets == 'auto')
     else:
         is_meant = _name_test(targets, layers)
         found = {n:m for n,m in layers.items() if is_meant(n)}
@@ -242,7 +270,8 @@ def _chosen(model, settings:LoRASettings, layers:dict) -> dict:
     for saved in settings.modules_to_save or ():
         found = {n:m for n,m in found.items() if not re.match(rf'(^|.*\.){saved}($|\..*)', n)}
     numbers = settings.layers_to_transform
-    if numbers is None or numbers == []: return found
+    if numbers is None or numbers == []:
+        return found
     numbers = [numbers] if isinstance(numbers, int) else numbers
     whole = () if isinstance(targets, str) else targets or ()              # a full name needs no number
     return {n:m for n,m in found.items() if n in whole or _layer_number(n, settings.layers_pattern) in numbers}
@@ -260,9 +289,12 @@ def find_targets(
     if target_modules not in (None, 'all-linear', 'auto') and not (isinstance(target_modules, str) and any(_matches(target_modules, n) for n in layers)):
         asked = _as_list(target_modules)
         missing = [t for t in asked if not any(_name_test([t], layers)(n) for n in layers)]
-        if missing or not asked: raise ValueError(f'no layer is called {missing or "(nothing asked for)"}; this model has: {known}')
+        if missing or not asked:
+            raise ValueError(f'no layer is called {missing or "(nothing asked for)"}; this model has: {known}')
     found = _chosen(model, settings, layers)
-    if not found: raise ValueError(f'nothing is left of target_modules {target_modules!r} after exclude_modules, modules_to_save and layers_to_transform; this model has: {known}')
+    if not found:
+        raise ValueError(f'nothing is left of target_modules {target_modules!r} after exclude_modules, '
+                         f'modules_to_save and layers_to_transform; this model has: {known}')
     return found
 
 # %% ../nbs/05_lora.ipynb #8c58fb32
@@ -275,20 +307,25 @@ def _untie(model, name:str):
     "Give a layer its own copy of a weight that it shares; the other user keeps the old one."
     layer = model.get_submodule(name)
     weight = getattr(layer, 'weight', None)
-    if weight is None or id(weight) not in _shared_weights(model): return
+    if weight is None or id(weight) not in _shared_weights(model):
+        return
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
     config = getattr(model, 'config', None)
-    if hasattr(config, 'tie_weights'): model.config = replace(config, tie_weights=False)   # our own GPT
+    if hasattr(config, 'tie_weights'):
+        model.config = replace(config, tie_weights=False)   # our own GPT
     for c in (config, getattr(config, 'text_config', None)):
-        if hasattr(c, 'tie_word_embeddings'): c.tie_word_embeddings = False
-    if hasattr(model, 'all_tied_weights_keys'): model.all_tied_weights_keys = {}
+        if hasattr(c, 'tie_word_embeddings'):
+            c.tie_word_embeddings = False
+    if hasattr(model, 'all_tied_weights_keys'):
+        model.all_tied_weights_keys = {}
 
 def _saved_modules(model, settings:LoRASettings) -> list[str]:
     "Full names of the modules that are trained whole."
     wanted = settings.modules_to_save or []
     found = [n for n,_ in model.named_modules() if any(n == w or n.endswith('.' + w) for w in wanted)]
     missing = [w for w in wanted if not any(n == w or n.endswith('.' + w) for n in found)]
-    if missing: raise ValueError(f'modules_to_save names {missing}, and this model has no such module')
+    if missing:
+        raise ValueError(f'modules_to_save names {missing}, and this model has no such module')
     return found
 
 def _take_largest(lora:LoRALinear, how:str):
@@ -301,7 +338,9 @@ def _take_largest(lora:LoRALinear, how:str):
         U,S,V = torch.linalg.svd(w, full_matrices=False)
         root = (S[:lora.r]/lora.scaling).sqrt()
         A,B = root[:, None]*V[:lora.r],U[:, :lora.r]*root
-    if A.shape != lora.lora_A.shape or B.shape != lora.lora_B.shape: raise ValueError(f'{how} cannot start this layer: rank {lora.r} is too high for it, or its weight is stored transposed')
+    if A.shape != lora.lora_A.shape or B.shape != lora.lora_B.shape:
+        raise ValueError(f'{how} cannot start this layer: rank {lora.r} is too high for it, or its weight is '
+                         'stored transposed')
     lora.lora_A.copy_(A)
     lora.lora_B.copy_(B)
     lora.base_layer.weight.copy_((lora.weight.float() - lora.delta()).to(lora.weight.dtype))
@@ -310,12 +349,15 @@ def _make_adapter(layer, name:str, settings:LoRASettings, generator) -> LoRALine
     "The stand-in for one layer."
     kind = LoRAEmbedding if isinstance(layer, nn.Embedding) else LoRALinear
     s = settings
-    lora = kind(layer, s.r_of(name), s.alpha_of(name), s.lora_dropout, s.use_rslora, generator, s.use_dora, s.lora_bias)
+    lora = kind(layer, s.r_of(name), s.alpha_of(name), s.lora_dropout, s.use_rslora, generator,
+                s.use_dora, s.lora_bias)
     with torch.no_grad():
-        if s.init_lora_weights == 'gaussian' and kind is LoRALinear: lora.lora_A.normal_(std=1/lora.r, generator=generator)
+        if s.init_lora_weights == 'gaussian' and kind is LoRALinear:
+            lora.lora_A.normal_(std=1/lora.r, generator=generator)
         if s.init_lora_weights in ('pissa', 'olora') and kind is LoRALinear:
             _take_largest(lora, s.init_lora_weights)
-            if s.use_dora: lora.lora_magnitude.copy_(lora.row_lengths())
+            if s.use_dora:
+                lora.lora_magnitude.copy_(lora.row_lengths())
     return lora.train(layer.training)
 
 # %% ../nbs/05_lora.ipynb #50fd6574
@@ -330,13 +372,19 @@ def add_lora(
     **settings,                         # use_dora, rank_pattern, modules_to_save, bias and the others of `LoRASettings`
 ) -> nn.Module:                         # the same model: everything frozen but the adapters
     "Freeze a model and put a trainable adapter beside its layers."
-    if lora_layers(model): raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
+    if lora_layers(model):
+        raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
     unknown = set(settings) - {f.name for f in fields(LoRASettings)}
-    if unknown: raise TypeError(f'add_lora has no setting {sorted(unknown)}; it has: {", ".join(f.name for f in fields(LoRASettings))}')
-    settings = LoRASettings(r, lora_alpha, lora_dropout, target_modules, use_rslora=use_rslora, **settings)
+    if unknown:
+        raise TypeError(f'add_lora has no setting {sorted(unknown)}; it has: '
+                        f'{", ".join(f.name for f in fields(LoRASettings))}')
+    settings = LoRASettings(r, lora_alpha, lora_dropout, target_modules, use_rslora=use_rslora,
+                            **settings)
     if settings.init_lora_weights not in (True, 'gaussian', 'pissa', 'olora'):
-        raise ValueError(f"init_lora_weights is {settings.init_lora_weights!r}: known are True, 'gaussian', 'pissa', 'olora'")
-    chosen = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != 'target_modules'}
+        raise ValueError(f"init_lora_weights is {settings.init_lora_weights!r}: known are True, 'gaussian', "
+                         "'pissa', 'olora'")
+    chosen = {f.name: getattr(settings,
+                              f.name) for f in fields(settings) if f.name != 'target_modules'}
     targets = find_targets(model, target_modules, **chosen)
     _put_adapters(model, targets, settings, seed)
     return model
@@ -346,13 +394,16 @@ def _put_adapters(model, targets:dict, settings:LoRASettings, seed:int=0):
     saved = _saved_modules(model, settings)
     generator = torch.Generator().manual_seed(seed)
     model.requires_grad_(False)
-    for name,layer in targets.items(): _replace(model, name, _make_adapter(layer, name, settings, generator))
+    for name,layer in targets.items():
+        _replace(model, name, _make_adapter(layer, name, settings, generator))
     for name in saved:
         _untie(model, name)
         model.get_submodule(name).requires_grad_(True)
-    open_bias = dict(none=(), all=model.modules(), lora_only=[m.base_layer for m in lora_layers(model).values()])[settings.bias]
+    open_bias = dict(none=(), all=model.modules(),
+                     lora_only=[m.base_layer for m in lora_layers(model).values()])[settings.bias]
     for m in open_bias:
-        if isinstance(getattr(m, 'bias', None), nn.Parameter): m.bias.requires_grad_(True)
+        if isinstance(getattr(m, 'bias', None), nn.Parameter):
+            m.bias.requires_grad_(True)
     model.lora_settings = settings
 
 # %% ../nbs/05_lora.ipynb #eb36047f
@@ -383,17 +434,24 @@ def _some_ids(model):
     "A fixed batch of token ids for a language model, else None."
     V = getattr(getattr(model, 'config', None), 'vocab_size', None)
     if not V: return None
-    return torch.randint(V, (2, 16), generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
+    return torch.randint(V, (2, 16),
+                         generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
 
 def _check_mergeable(name:str, layer:LoRALinear):
     "Refuse, before anything is changed, what cannot be added into its weight."
     w = layer.weight
-    if not w.is_floating_point(): raise ValueError(f'{name} is stored in {str(w.dtype).removeprefix("torch.")}: load the base in bfloat16 or float32, load the adapter there, and merge that')
-    if layer.lora_bias is not None and layer.bias is None: raise ValueError(f'{name} has no bias that the learned lora_bias could be added to')
-    parts = [p for p in (layer.lora_A, layer.lora_B, layer.lora_magnitude, layer.lora_bias) if p is not None]
+    if not w.is_floating_point():
+        raise ValueError(f'{name} is stored in {str(w.dtype).removeprefix("torch.")}: load the base in '
+                         'bfloat16 or float32, load the adapter there, and merge that')
+    if layer.lora_bias is not None and layer.bias is None:
+        raise ValueError(f'{name} has no bias that the learned lora_bias could be added to')
+    parts = [p for p in (layer.lora_A, layer.lora_B, layer.lora_magnitude,
+                         layer.lora_bias) if p is not None]
     ok = all(p.isfinite().all() for p in parts)
-    if ok and w.dtype == torch.float16: ok = layer.merged_weight().to(w.dtype).isfinite().all()
-    if not ok: raise ValueError(f'{name}: the merged weight is not finite; training diverged, lower the learning rate')
+    if ok and w.dtype == torch.float16:
+        ok = layer.merged_weight().to(w.dtype).isfinite().all()
+    if not ok:
+        raise ValueError(f'{name}: the merged weight is not finite; training diverged, lower the learning rate')
 
 def _fold_in(model, name:str, layer:LoRALinear) -> dict:
     "Merge one layer; says how large its step was."
@@ -403,7 +461,8 @@ def _fold_in(model, name:str, layer:LoRALinear) -> dict:
     row = dict(max_weight_change=torch.linalg.vector_norm(change, math.inf).item(),
                relative_change=(torch.linalg.vector_norm(change)/torch.linalg.vector_norm(old.float())).item(),
                max_rounding=0. if old.dtype == torch.float32 else (exact - exact.to(old.dtype).float()).abs().max().item())
-    if layer.lora_bias is not None: layer.bias.add_(layer.lora_bias*layer.scaling)
+    if layer.lora_bias is not None:
+        layer.bias.add_(layer.lora_bias*layer.scaling)
     _replace(model, name, layer.base_layer)
     _untie(model, name)
     layer.base_layer.weight.copy_(exact)
@@ -416,18 +475,22 @@ def merge_lora(
 ) -> dict:                      # the report, ready for JSON
     "Add every adapter's step to its weight, take the adapters away, and report what changed."
     layers = lora_layers(model)
-    if not layers: raise ValueError('this model has no adapters to merge: add_lora or load_adapter first')
-    if sample is None: sample = _some_ids(model)
+    if not layers:
+        raise ValueError('this model has no adapters to merge: add_lora or load_adapter first')
+    if sample is None:
+        sample = _some_ids(model)
     n_adapter = sum(p.numel() for m in layers.values() for n,p in m.named_parameters() if n.startswith('lora_'))
     n_base = sum(p.numel() for p in model.parameters()) - n_adapter
-    for name,layer in layers.items(): _check_mergeable(name, layer)
+    for name,layer in layers.items():
+        _check_mergeable(name, layer)
     with evaluating(model):
         before = _output(model, sample) if sample is not None else None
         rows = {name: _fold_in(model, name, layer) for name,layer in layers.items()}
     with evaluating(model):
         after = _output(model, sample) if sample is not None else None
     model.requires_grad_(True)
-    if hasattr(model, 'lora_settings'): del model.lora_settings
+    if hasattr(model, 'lora_settings'):
+        del model.lora_settings
     top = {key: max(row[key] for row in rows.values()) for key in ('max_weight_change', 'max_rounding')}
     return dict(n_layers=len(rows), n_adapter=n_adapter, n_base=n_base, share=n_adapter/(n_base + n_adapter),
                 max_output_diff=None if before is None else (after - before).abs().max().item(),

@@ -294,24 +294,24 @@ def pack_step(
 
 # %% ../nbs/08a_run.ipynb #b1c054ca
 def train_model(
-    config,               # GPTConfig of a new model; a checkpoint that is there brings its own
+    config,               # GPTConfig of a new model; a checkpoint that is there must have the same
     data:Path,            # folder of packed rows
     tokenizer,            # a Tokenizer
     manager,              # CheckpointManager: where the run lives
     max_iters:int,        # steps in all
     learning_rate:float=0.02,  # peak for the matrices; half of it for everything else
     seed:int=0,           # first weights and order of the rows
+    init_from_model=None, # name or folder of a model whose weights a new run begins with
     **fit,                # further settings of `GPT.fit`
 ):                        # the trained GPT
     "Train from the newest checkpoint, or from the start."
     import torch
-    from llm_lab.gpt_model import GPT
     from llm_lab.batches import GPTDataLoader
     torch.manual_seed(seed)
-    model,state = manager.load() if manager.latest() else (GPT(config, tokenizer), None)
-    if model.train_state and model.train_state['step'] >= max_iters: return model
+    model,optimizer,step = manager.initialize_for_training(config, tokenizer, learning_rate=learning_rate, init_from_model=init_from_model,
+                                                           muon=True, adam_lr=learning_rate/2)
+    if step >= max_iters: return model
     loader = GPTDataLoader.from_folder(model.config, data, tokenizer, seed=seed)
-    optimizer = model.configure_optimizer(learning_rate, muon=True, adam_lr=learning_rate/2, state=state)
     model.fit(loader, optimizer, max_iters=max_iters, checkpoints=manager, **fit)
     return model
 
@@ -353,20 +353,19 @@ def finetune_step(
 def evaluate_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
-    "Bits per byte on the held-out documents: the model, two compressors, two count tables."
+    "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
     from llm_lab.checkpoint import load_model
-    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, ngram_bits_per_byte
+    from llm_lab.opponents import heldout_scores
     train,val = splits(run)
     train = share(train, 20_000_000)['text']
-    val = share(val, 1_000_000)['text']
+    held = share(val, 1_000_000)['text']
     model = load_model(run.checkpoints().latest())
-    tok = model.tokenizer
-    n_bytes,n_tokens = text_size(tok, val)
-    counts = ngram_bits_per_byte(tok.encode_batch(train), tok.encode_batch(val), n_bytes, model.config.vocab_size)
-    score = float(bits_per_byte(model, val, tok, progress=run.progress))
-    scores = dict(model=score, **compression_bits_per_byte(val), **counts)
-    return dict(title='Evaluate', **{'in': dict(documents=len(val), bytes=n_bytes)}, out=dict(bits_per_byte=score),
-                bits_per_byte=scores, heldout=dict(documents=len(val), bytes=n_bytes, tokens=n_tokens))
+    scores = heldout_scores(model, held, train, model.tokenizer, progress=run.progress)
+    values = scores.pop('bits_per_byte')
+    clean = scores['parts'].get('clean', {}).get('bits_per_byte', {})
+    out = dict(bits_per_byte=values['model'], on_clean_documents=clean.get('model'))
+    return dict(title='Evaluate', **{'in': dict(documents=len(held), bytes=scores['bytes'])},
+                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores)
 
 # %% ../nbs/08a_run.ipynb #8f83a315
 _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=pack_step, train=train_step, finetune=finetune_step, evaluate=evaluate_step)

@@ -23,6 +23,7 @@ from .gpt_model import GPT, check_counts
 from .run_control import (Every, JSONLog, Progress, agree, has_diverged, join_processes,
     make_logger, saver_for, stop_on_signal)
 from .runtime import all_sum, evaluating, n_processes, process_rank, resolve_dtype, training_mode
+from .tokenizer import leading_spaces
 
 # %% ../nbs/03b_training.ipynb #6d97c44c
 @torch.no_grad()
@@ -270,7 +271,7 @@ def _sum_scores(model:'GPT', data_loader, split:str, n_batches:int) -> list:
         nats += model.sum_loss(*batch).item()
         real = batch[1][batch[1] >= 0].cpu()
         n_tokens += len(real)
-        if sizes is not None: n_bytes += int(sizes[real].sum())
+        if sizes is not None: n_bytes += int(sizes[real].sum()) - leading_spaces(model.tokenizer, batch[0].cpu(), batch[1].cpu())
     return [nats, n_tokens, n_bytes]
 
 def estimate_loss(model:'GPT',

@@ -90,7 +90,7 @@ def check_wheel():
                  "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
         code, out = sh(py, '-c', check, cwd=tmp)
         note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
-        check = "from llm_lab.cli import copy_pages, _pages_folder; copy_pages(_pages_folder(), 'mine'); print(_pages_folder())"
+        check = "from llm_lab.lab import copy_pages, pages_folder; copy_pages(pages_folder(), 'mine'); print(pages_folder())"
         code, out = sh(py, '-c', check, cwd=tmp)
         n_pages = len(list((tmp/'mine').glob('*.ipynb')))
         note('wheel has the lessons', code == 0 and '_pages' in out and n_pages == len(pages), f'{n_pages} of {len(pages)}\n{out[-2000:]}')
