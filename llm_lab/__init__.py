@@ -9,10 +9,11 @@ _names = {
     'runtime': 'resolve_device resolve_dtype',
     'hub': 'ModelFilesError LocalHub',
     'uncertainty': 'bootstrap paired_bootstrap',
-    'data_cleaning': '''python_docs paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
-        Ledger split_documents summary_pairs''',
-    'reading': '''ReadingOptions read_with_ledger read_txt_folder read_jsonl read_csv read_parquet read_documents chunk_texts prepare_dataset load_text_data
-        cut_documents''',
+    'data_cleaning': '''paragraph_length_filter paragraph_repetition_filter deduplication default_rules clean_dataset
+        Ledger''',
+    'reading': '''ReadingOptions read_with_ledger clean_files read_txt_folder read_jsonl read_csv read_parquet read_documents
+        prepare_dataset load_text_data''',
+    'documents': 'python_docs cut_documents chunk_texts split_documents summary_pairs',
     'quality': '''unicode_repair length_filter gopher_quality_filter gopher_repetition_filter c4_filter fineweb_filter pii_masking
         language_filter''',
     'duplicates': 'near_deduplication duplicate_clusters decontamination',
