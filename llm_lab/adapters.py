@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from torch import Tensor, nn
 
-from .files import atomic_folder, check_output, find_damage, load_pt, read_json, read_manifest, sha256_of
+from .files import atomic_folder, check_output, find_damage, load_pt, naming_errors, read_json, read_manifest, sha256_of
 from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _output, _put_adapters, _replace, _shared_weights, _sizes,
                           _some_ids, _untie, add_lora, lora_layers, merge_lora)
 from .runtime import context_of, device_of, evaluating, quiet, resolve_device
@@ -279,11 +279,11 @@ def load_adapter(
     trainable:bool=False,   # go on training it? False: frozen, to use or merge
 ) -> nn.Module:             # the same model with the adapters in it
     "Put a saved adapter into its base model; every tensor in the file finds its place, or nothing changes."
-    if lora_layers(model):
-        raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
-    config,tensors = read_adapter(folder)
-    settings = _here(model, settings_of(config))
-    targets,steps,rest = _check_fits(model, tensors, config, settings)
+    if lora_layers(model): raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
+    with naming_errors(folder):
+        config,tensors = read_adapter(folder)
+        settings = _here(model, settings_of(config))
+        targets,steps,rest = _check_fits(model, tensors, config, settings)
     _put_adapters(model, targets, settings)
     with torch.no_grad():
         for name,m in lora_layers(model).items():

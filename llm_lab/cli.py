@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['shared', 'groups', 'examples', 'reading_options', 'opening_options', 'pick', 'command', 'explain', 'main', 'run',
-           'summary', 'clean', 'pack', 'eval_', 'compare', 'verify', 'runs', 'read_pairs', 'split_pairs', 'finetune',
-           'merge', 'export', 'download', 'make_app']
+           'summary', 'clean', 'pack', 'eval_', 'compare', 'verify', 'runs', 'finetune', 'merge', 'export', 'download',
+           'make_app']
 
 # %% ../nbs/08_cli.ipynb #3da22c84
 import functools, inspect, json, os, sys, warnings
@@ -14,8 +14,9 @@ from typing import Annotated, Optional
 
 from .files import find_damage, is_ours, read_json, read_manifest, write_json
 from .lab import copy_pages, lab, pages_folder
-from .run import RunSettings, run_lab, write_parquet
+from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
 from .runtime import quiet
+from .tasks import read_pairs, split_pairs
 from .terminal import convert, generate, inspect_, pack_texts, read_input, run_folder, train
 
 # %% ../nbs/08_cli.ipynb #86344d85
@@ -183,19 +184,27 @@ def run(
     root:str='runs',           # folder of all runs
     minutes:float=RunSettings.minutes,     # size of the job: about this long on two laptop cores
     seed:int=RunSettings.seed,             # same seed, same run
-    vocab_size:int=RunSettings.vocab_size, # entries of the tokenizer, at most
-    block_size:int=RunSettings.block_size, # tokens the model can look back over
-    n_layer:int=RunSettings.n_layer,       # transformer blocks
-    n_head:int=RunSettings.n_head,         # attention heads per block
-    n_embd:int=RunSettings.n_embd,         # channels per token
-    batch_size:int=RunSettings.batch_size, # rows per training step
+    vocab_size:Optional[int]=None,         # entries of the tokenizer, at most; without it, like the next nine, chosen from the text
+    block_size:Optional[int]=None,         # tokens the model can look back over
+    n_layer:Optional[int]=None,            # transformer blocks
+    n_head:Optional[int]=None,             # attention heads per block
+    n_embd:Optional[int]=None,             # channels per token
+    batch_size:Optional[int]=None,         # rows per training step
+    dropout:Optional[float]=None,          # share of activations zeroed while training
+    weight_decay:Optional[float]=None,     # how strongly matrices are pulled towards zero
+    learning_rate:Optional[float]=None,    # peak for the matrices
+    passes:Optional[float]=None,           # how often the text is read, at most
     lora_r:int=RunSettings.lora_r,         # rank of the fine-tuning update
+    pairs:Optional[str]=None,              # file of prompts and completions to fine-tune on; without it, from the text
+    dry_run:bool=False,                    # only say what would be done, and why
     progress:Optional[bool]=None,          # progress bars; without it, on a terminal
     **reading,                             # how the text is read
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
     settings = RunSettings(input, minutes=minutes, seed=seed, vocab_size=vocab_size, block_size=block_size, n_layer=n_layer,
-                           n_head=n_head, n_embd=n_embd, batch_size=batch_size, lora_r=lora_r, **reading)
+                           n_head=n_head, n_embd=n_embd, batch_size=batch_size, lora_r=lora_r, dropout=dropout,
+                           weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, pairs=pairs, **reading)
+    if dry_run: return print('\n'.join(plan_only(settings, progress)))
     try: report = run_lab(settings, name, root, progress, show=lambda line: print(line, flush=True))
     except KeyboardInterrupt: _end('stopped; the same command goes on from here', 130)
     print(summary(report, Path(root)/report['name']))
@@ -213,14 +222,20 @@ def summary(
     path:Path,    # the run's folder
 ) -> str:         # the last lines on the terminal
     "What was made, the headline numbers, and what to try next."
-    b,l,held = report['bits_per_byte'],report['lora'],report['heldout']
+    b,held = report['bits_per_byte'],report['heldout']
     lines = ['', f'A language model of {report["model"]["n_params"]:,} parameters, in {report["wall_s"]:.0f} s and {report["peak_bytes"]/1e9:.2f} GB:',
         f'  bits per byte   {b["model"]:.3f} on {held["documents"]:,} held-out documents ({_verdict(b)})',
-        f'                  gzip {b["gzip"]:.3f}, xz {b["xz"]:.3f}, unigram {b["unigram"]:.3f}, bigram {b["bigram"]:.3f}',
-        f'  fine-tuning     loss {l["loss_before"]:.3f} → {l["loss_after"]:.3f} (95 % interval of the change {l["ci"][0]:+.3f} to {l["ci"][1]:+.3f}) '
-        f'by training {l["trained_share"]:.2%} of the weights',
+        '                  ' + ', '.join(f'{name} {bits:.3f}' for name,bits in b.items() if name != 'model'),
+        f'  fine-tuning     {_tuned(report)}', *(f'  {line}' for line in report.get('words', [])),
         f'  report          {path/"report.html"}', '', 'Next:']
     return '\n'.join(lines + [f'  {c}' for c in report['next']])
+
+def _tuned(report:dict) -> str:
+    "What fine-tuning did, or why there was none."
+    l = report.get('lora')
+    if l is None: return 'left out: ' + report['task']['says']
+    return (f'loss {l["loss_before"]:.3f} → {l["loss_after"]:.3f} (95 % interval of the change {l["ci"][0]:+.3f} to {l["ci"][1]:+.3f}) '
+            f'by training {l["trained_share"]:.2%} of the weights')
 
 # %% ../nbs/08_cli.ipynb #5c5e1572
 def clean(
@@ -405,31 +420,6 @@ def runs(
     print('loss is that of the held-out text of each run, so it compares only where the text and the tokenizer are the same; bits per byte compare over the same text')
 
 # %% ../nbs/08_cli.ipynb #5c733920
-def read_pairs(
-    path:'str|Path',  # .jsonl, .json, .csv or .parquet with columns `prompt` and `completion`
-    **reading,        # as for `iter_file`
-):                    # datasets.Dataset
-    "Prompts and completions, each row by the readers that name file and line."
-    from datasets import Dataset
-    from llm_lab.reading import file_type_of, iter_file
-    path = Path(path)
-    kind = file_type_of(path)
-    if kind not in ('jsonl', 'json', 'csv', 'parquet') or not path.is_file():
-        raise ValueError(f'{path}: expected an existing .jsonl, .csv or .parquet file with the columns prompt and completion')
-    columns = {c: dict(iter_file(path, kind, c, **reading)) for c in ('prompt', 'completion')}
-    rows = sorted(columns['prompt'].keys() & columns['completion'].keys())
-    return Dataset.from_dict({c: [values[i] for i in rows] for c,values in columns.items()})
-
-def split_pairs(
-    pairs,        # datasets.Dataset of prompts and completions
-    seed:int=0,   # another seed, another split
-) -> tuple:       # (train, held-out)
-    "Hold out a tenth of the pairs, near copies together."
-    from llm_lab.data_cleaning import split_documents
-    text = [f'{p}\n{c}' for p,c in zip(pairs['prompt'], pairs['completion'])]
-    parts = split_documents(pairs.add_column('text', text), val_fraction=0.1, seed=seed)
-    return tuple(p.remove_columns('text') for p in parts)
-
 def finetune(
     model:str,                # a run's name, or the model folder to start from
     data:str,                 # .jsonl, .csv or .parquet with columns `prompt` and `completion`

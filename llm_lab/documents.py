@@ -313,7 +313,7 @@ def _joined(units:list[str], pairs:list) -> list[str]:
     def find(u):
         while top[u] != u: u = top[u]
         return u
-    for i,j,_ in pairs:
+    for i,j in pairs:
         a,b = sorted((find(units[i]), find(units[j])))
         top[b] = a
     return [find(u) for u in units]
@@ -346,8 +346,8 @@ def split_documents(
     check_text_column(ds)
     groups = units = _units(ds)
     if near_copies and val_fraction:
-        from llm_lab.duplicates import near_duplicates
-        groups = _joined(units, near_duplicates(ds, threshold=0.5))
+        from llm_lab.duplicates import near_groups
+        groups = _joined(units, enumerate(near_groups(ds)))
     largest = max(Counter(groups).values(), default=0)
     if largest > (1 - val_fraction)*len(groups) and len(set(units)) > 1:
         warnings.warn('most documents are near copies of each other: held-out ones have near copies in training')

@@ -28,12 +28,20 @@ def next_probs(
     min_p:float|None=None,   # only those at least this share as likely as the likeliest
 ) -> Tensor:                 # (V,) probabilities
     "The distribution the next token is drawn from."
-    probs = (logits.float()/temperature).softmax(-1)
-    if top_k: probs = probs*(probs >= probs.topk(min(top_k, len(probs))).values[-1])
+    scores = logits.float()/temperature
+    probs = scores.softmax(-1)
+    if top_k:
+        k = min(top_k, len(probs))
+        least = probs.topk(k).values[-1]
+        probs = probs*(probs >= least)
     if top_p is not None:
         p,order = probs.sort(descending=True)
-        probs = probs.scatter(0, order, p*(p.cumsum(0) - p < top_p*p.sum()))
-    if min_p is not None: probs = probs*(probs >= min_p*probs.max())
+        before = p.cumsum(0) - p                           # what the likelier ones reach together
+        p = p*(before < top_p*p.sum())
+        probs = probs.scatter(0, order, p)
+    if min_p is not None:
+        least = min_p*probs.max()
+        probs = probs*(probs >= least)
     return probs/probs.sum()
 
 # %% ../nbs/03d_generation.ipynb #040ca0fd
@@ -46,14 +54,23 @@ class Sampling:
     min_p:float|None=None         # draw among those at least this share as likely as the likeliest
     repetition_penalty:float=1.   # above 1 makes ids seen before less likely
     def __post_init__(self):
+        top_k = self.top_k or 1
+        top_p = 1. if self.top_p is None else self.top_p
+        min_p = 0. if self.min_p is None else self.min_p
         self.check('temperature', self.temperature >= 0, 'at least 0')
-        self.check('top_k', not self.top_k or self.top_k >= 1, 'at least 1')
-        self.check('top_p', self.top_p is None or 0 < self.top_p <= 1, 'above 0, up to 1')
-        self.check('min_p', self.min_p is None or 0 <= self.min_p <= 1, 'from 0 to 1')
+        self.check('top_k', top_k >= 1, 'at least 1')
+        self.check('top_p', 0 < top_p <= 1, 'above 0, up to 1')
+        self.check('min_p', 0 <= min_p <= 1, 'from 0 to 1')
         self.check('repetition_penalty', self.repetition_penalty > 0, 'above 0')
-    def check(self, name, is_good, wanted):
+    def check(self,
+        name:str,      # of the setting
+        is_good:bool,  # whether its value will do
+        wanted:str,    # what would
+    ):
         "Refuse one setting."
-        if not is_good: raise ValueError(f'{name} is {getattr(self, name)}, expected {wanted}')
+        if is_good: return
+        value = getattr(self, name)
+        raise ValueError(f'{name} is {value}, expected {wanted}')
 
 # %% ../nbs/03d_generation.ipynb #a9d80a5b
 def penalize_seen(
@@ -78,8 +95,9 @@ def sample_token(
     s = sampling
     if s.repetition_penalty != 1.: logits = penalize_seen(logits, seen, s.repetition_penalty)
     if s.temperature == 0: return int(logits.argmax())
-    probs = next_probs(logits, s.temperature, s.top_k, s.top_p, s.min_p).cpu()
-    return int(torch.multinomial(probs, 1, generator=generator))
+    probs = next_probs(logits, s.temperature, s.top_k, s.top_p, s.min_p)
+    drawn = torch.multinomial(probs.cpu(), 1, generator=generator)
+    return int(drawn)
 
 # %% ../nbs/03d_generation.ipynb #baf6c24d
 def window_start(
@@ -88,7 +106,9 @@ def window_start(
 ) -> int:            # the first token it sees
     "Where the visible window begins: at 0 while all fits, then in jumps of half a block."
     hop = max(1, block_size//2)
-    return max(0, -(-(n - block_size)//hop)*hop)
+    n_over = n - block_size
+    n_hops = -(-n_over//hop)                               # rounded up
+    return max(0, n_hops*hop)
 
 # %% ../nbs/03d_generation.ipynb #9ade52b8
 class LayerCache:
@@ -134,19 +154,35 @@ def left_pad(
 ) -> tuple[Tensor, Tensor]:  # ids (B, T); how much of each row is padding (B,)
     "Rows of one length, filled up on the left."
     T = max(map(len, rows))
-    pads = [T - len(r) for r in rows]
-    padded = [[r[0]]*p + r for r,p in zip(rows, pads)]
+    pads = [T - len(row) for row in rows]
+    padded = []
+    for row,n in zip(rows, pads):
+        filler = [row[0]]*n
+        padded.append(filler + row)
     return torch.tensor(padded, device=device),torch.tensor(pads, device=device)
 
 # %% ../nbs/03d_generation.ipynb #2613727b
 def _last_scores(model:'GPT', x:Tensor) -> Tensor:
     "Scores (B, V) after the last token of each row of the stream (B, T, C)."
     x = x[:, -1]
+    head = model.head
     is_handful = 4 <= len(x) <= 16
-    if is_handful and type(model.head) is nn.Linear: return (model.head.weight @ x.T).T   # the same product, turned: for a handful of rows faster
-    return model.head(x)
+    if not is_handful or type(head) is not nn.Linear: return head(x)
+    return (head.weight @ x.T).T                           # the same product, turned: for a handful of rows faster
 
-def next_logits(model:'GPT',
+def _padded_view(pads:Tensor, start:int, T:int) -> tuple:
+    "Positions (B, T) of new tokens in rows that begin with padding, and where each may look (B, 1, T, S)."
+    columns = torch.arange(start + T, device=pads.device)  # (S,)
+    own = columns[start:, None]                            # (T, 1)
+    is_past = columns <= own
+    is_real = columns >= pads[:, None, None]
+    is_self = columns == own                               # padding sees itself, so that no row is empty
+    mask = is_past & (is_real | is_self)                   # (B, T, S)
+    positions = own.T - pads[:, None]
+    return positions.clamp(min=0), mask[:, None]
+
+def next_logits(
+    model:'GPT',                # scores
     ids:Tensor,                 # (B, T) new tokens
     pads:Tensor|None=None,      # (B,) padding at the start of each row; None: there is none
     cache:'KVCache|None'=None,  # of the tokens before
@@ -154,13 +190,9 @@ def next_logits(model:'GPT',
     "Scores of the token that follows each row, which may be padded on the left."
     if pads is None: return _last_scores(model, model.hidden(ids, cache=cache))
     start = cache.n if cache is not None else 0
-    columns = torch.arange(start + ids.shape[1], device=ids.device)            # (S,)
-    own = columns[start:,None]                                                 # (T, 1)
-    is_past = columns <= own
-    is_real = columns >= pads[:,None,None]
-    mask = is_past & (is_real | (columns == own))                              # (B, T, S); padding sees itself, so that no row is empty
-    positions = (own.T - pads[:,None]).clamp(min=0)                            # (B, T)
-    return _last_scores(model, model.hidden(ids, position_ids=positions, cache=cache, mask=mask[:,None]))
+    positions,mask = _padded_view(pads, start, ids.shape[1])
+    x = model.hidden(ids, position_ids=positions, cache=cache, mask=mask)
+    return _last_scores(model, x)
 
 # %% ../nbs/03d_generation.ipynb #55962ab6
 class Reader:
@@ -182,10 +214,12 @@ class Reader:
     ) -> Tensor:               # (B, V)
         "Scores of the token that follows each row."
         size = self.model.config.block_size
-        starts = [window_start(len(r), size) for r in rows]
-        if self.cache is None or starts != self.starts or self.n >= size: return self.read_all(rows, starts)
+        starts = [window_start(len(row), size) for row in rows]
+        has_moved = starts != self.starts
+        if self.cache is None or has_moved or self.n >= size: return self.read_all(rows, starts)
         self.n += 1
-        newest = torch.tensor([r[-1:] for r in rows], device=self.model.device)
+        newest = [row[-1:] for row in rows]
+        newest = torch.tensor(newest, device=self.model.device)
         return next_logits(self.model, newest, self.pads, self.cache)
 
     def read_all(self,
@@ -201,12 +235,14 @@ class Reader:
         self.n = ids.shape[1]
         if self.use_cache:
             size = min(self.n + self.max_new_tokens, model.config.block_size)
-            self.cache = KVCache(model.config, len(rows), model.device, model.token_embedding.weight.dtype, size)
+            dtype = model.token_embedding.weight.dtype
+            self.cache = KVCache(model.config, len(rows), model.device, dtype, size)
         return next_logits(model, ids, self.pads, self.cache)
 
 # %% ../nbs/03d_generation.ipynb #5648f14d
 @torch.inference_mode()
-def decode_loop(model:'GPT',
+def decode_loop(
+    model:'GPT',           # scores
     rows:list[list[int]],  # prompts
     max_new_tokens:int,    # steps at most
     choose:object,         # (logits (V,), ids so far, number of the row) -> id
@@ -214,15 +250,17 @@ def decode_loop(model:'GPT',
     use_cache:bool=True,   # keep keys and values
 ):                         # at each step gives a list: the new id of each row, None where it has ended
     "Lengthen all rows, one token at a time."
-    rows = [list(r) for r in rows]
+    rows = [list(row) for row in rows]
     has_ended = [False]*len(rows)
     read = Reader(model, max_new_tokens, use_cache)
     for _ in range(max_new_tokens):
         scores = read(rows)
-        new = [None if has_ended[i] else choose(scores[i], row, i) for i,row in enumerate(rows)]
-        for i,t in enumerate(new):
-            rows[i].append(rows[i][-1] if t is None else t)      # a row that has ended goes on with anything, unseen
+        new = []
+        for i,row in enumerate(rows):
+            t = None if has_ended[i] else choose(scores[i], row, i)
+            new.append(t)
             if t in stop_ids: has_ended[i] = True
+            row.append(row[-1] if t is None else t)        # a row that has ended goes on with anything, unseen
         yield new
         if all(has_ended): return
 
@@ -253,7 +291,8 @@ class TextWriter:
     def decode_pending(self) -> str:
         "The text of the pending ids, as it stands after those before."
         before = self.tokenizer.decode(self.context)
-        return self.tokenizer.decode(self.context + self.pending)[len(before):]
+        text = self.tokenizer.decode(self.context + self.pending)
+        return text[len(before):]
 
     def add(self,
         i:int,   # the next id
@@ -273,7 +312,8 @@ class TextWriter:
         else: self.context = self.context + self.pending
         self.pending = []
         self.waiting += text
-        ends = [at for s in self.stops if (at := self.waiting.find(s)) >= 0]
+        ends = [self.waiting.find(s) for s in self.stops]
+        ends = [at for at in ends if at >= 0]
         self.is_done = bool(ends)
         end = min(ends) if ends else len(self.waiting) - self.n_uncertain()
         piece = self.waiting[:end]
@@ -282,19 +322,24 @@ class TextWriter:
 
     def n_uncertain(self) -> int:   # characters at the end of what waits
         "How much may yet become a stop string."
-        starts = [n for s in self.stops for n in range(1, len(s)) if self.waiting.endswith(s[:n])]
-        return max(starts, default=0)
+        longest = 0
+        for stop in self.stops:
+            for n in range(1, len(stop)):
+                if self.waiting.endswith(stop[:n]): longest = max(longest, n)
+        return longest
 
     def flush(self) -> str:  # what was held back
         "The rest, when nothing more will come."
         if self.is_done: return ''
         piece = self.accept(self.decode_pending()) if self.pending else ''
         if self.is_done: return piece
-        rest,self.waiting = self.waiting,''
+        rest = self.waiting
+        self.waiting = ''
         return piece + rest
 
 # %% ../nbs/03d_generation.ipynb #30181cdb
-def end_id(model:'GPT',
+def end_id(
+    model:'GPT',   # and its tokenizer
     *kinds:str,    # 'bos', 'eos', 'pad', in order of preference
 ) -> int|None:
     "The special id of the first kind there is."
@@ -307,23 +352,29 @@ def end_id(model:'GPT',
 def _ids_of(model:'GPT', prompt) -> list[int]:
     "A prompt as a list of ids."
     if isinstance(prompt, str):
-        if model.tokenizer is None: raise ValueError('this model has no tokenizer: give token ids, or build it as GPT(config, tokenizer)')
+        if model.tokenizer is None:
+            raise ValueError('this model has no tokenizer: give token ids, or build it as GPT(config, tokenizer)')
+        ids = list(model.tokenizer.encode(prompt))
         front = front_id(model.tokenizer)                        # BOS, where the tokenizer puts it before every text
-        return [*([] if front is None else [front]), *model.tokenizer.encode(prompt)]
+        return ids if front is None else [front, *ids]
     try: return [index(i) for i in prompt]
     except TypeError:
-        raise TypeError(f'the prompt is {type(prompt).__name__} of something else than whole numbers: give text, or token ids') from None
+        kind = type(prompt).__name__
+        raise TypeError(f'the prompt is {kind} of something else than whole numbers: give text, or token ids') from None
 
-def prompt_ids(model:'GPT',
+def prompt_ids(
+    model:'GPT',   # and its tokenizer
     prompt:object, # text, ids, or a tensor of ids
 ) -> list[int]:
     "Ids of one prompt; an empty one becomes BOS."
     ids = _ids_of(model, prompt)
-    if not ids: ids = [end_id(model, 'bos')]
-    if ids == [None]: raise ValueError('the prompt is empty and there is no BOS token to start from: give at least one token')
+    if not ids:
+        bos = end_id(model, 'bos')
+        if bos is None: raise ValueError('the prompt is empty and there is no BOS token to start from: give at least one token')
+        ids = [bos]
     V = model.config.vocab_size
-    bad = [i for i in ids if not 0 <= i < V]
-    if bad: raise ValueError(f'token id {bad[0]} in the prompt, but this model knows 0 to {V - 1}')
+    for i in ids:
+        if not 0 <= i < V: raise ValueError(f'token id {i} in the prompt, but this model knows 0 to {V - 1}')
     return ids
 
 # %% ../nbs/03d_generation.ipynb #3be96436
@@ -332,28 +383,34 @@ def silent_ids(
 ) -> Tensor:             # (n,) ids; none where there is no tokenizer
     "The ids of a model that stand for nothing in its tokenizer."
     tok = model.tokenizer
-    n = getattr(tok, 'vocab_size', model.config.vocab_size)
-    return torch.tensor([*getattr(tok, 'gaps', []), *range(n, model.config.vocab_size)], dtype=torch.long)
+    V = model.config.vocab_size
+    n = getattr(tok, 'vocab_size', V)
+    gaps = getattr(tok, 'gaps', [])
+    return torch.tensor([*gaps, *range(n, V)], dtype=torch.long)
 
 # %% ../nbs/03d_generation.ipynb #ba6fd48d
 def _is_batch(prompt) -> bool:
     "Whether a prompt is several."
     if isinstance(prompt, Tensor): return prompt.ndim == 2
-    return isinstance(prompt, (list, tuple)) and len(prompt) > 0 and not isinstance(prompt[0], Integral)
+    if not isinstance(prompt, (list, tuple)) or not prompt: return False
+    return not isinstance(prompt[0], Integral)
 
 def _check_stops(stop, prompts:list) -> list[str]:
     "Stop texts as a list."
     stops = [stop] if isinstance(stop, str) else list(stop)
     if '' in stops: raise ValueError('stop holds an empty text, which is everywhere: leave it out')
-    if stops and not all(isinstance(p, str) for p in prompts):
-        raise ValueError('stop is a text, but the prompt is ids: give the prompt as text too')
+    is_text = all(isinstance(p, str) for p in prompts)
+    if stops and not is_text: raise ValueError('stop is a text, but the prompt is ids: give the prompt as text too')
     return stops
 
 def _in_form_of(prompt, row:list, new:list, only_new:bool):
     "A result in the form of its prompt: text for text, ids for ids, a tensor for a tensor."
-    if isinstance(prompt, str): return ('' if only_new else prompt) + ''.join(new)
+    if isinstance(prompt, str):
+        written = ''.join(new)
+        return written if only_new else prompt + written
     ids = new if only_new else row + new
-    return torch.tensor(ids, dtype=torch.long, device=prompt.device) if isinstance(prompt, Tensor) else ids
+    if not isinstance(prompt, Tensor): return ids
+    return torch.tensor(ids, dtype=torch.long, device=prompt.device)
 
 # %% ../nbs/03d_generation.ipynb #f9246409
 def _write_rows(model:'GPT', rows:list, writers:list, max_new_tokens:int, choose, use_cache:bool):
@@ -367,7 +424,8 @@ def _write_rows(model:'GPT', rows:list, writers:list, max_new_tokens:int, choose
             elif t is None or w.is_done: pieces.append(None)
             else: pieces.append(w.add(t))
         yield pieces
-        if all(w is not None and w.is_done for w in writers): break
+        is_done = [w is not None and w.is_done for w in writers]
+        if all(is_done): break
     yield [None if w is None else w.flush() for w in writers]
 
 def _stream(model:'GPT', pieces):
@@ -378,7 +436,22 @@ def _stream(model:'GPT', pieces):
         if new[0] not in (None, ''): yield new[0]
 
 # %% ../nbs/03d_generation.ipynb #499dbb5f
-def generate(model:'GPT',
+def _chooser(model:'GPT', sampling:Sampling, seed:int|None, n_rows:int):
+    "What draws the next token of each row."
+    silent = silent_ids(model).to(model.device)
+    draws = [None]*n_rows
+    if seed is not None: draws = [torch.Generator().manual_seed(seed + i) for i in range(n_rows)]
+    def choose(
+        logits:Tensor,    # (V,) scores
+        seen:list[int],   # ids so far
+        i:int,            # number of the row
+    ) -> int:
+        if len(silent): logits = logits.index_fill(0, silent, float('-inf'))
+        return sample_token(logits, seen, sampling, draws[i])
+    return choose
+
+def generate(
+    model:'GPT',                    # writes
     prompt:object='',               # text, ids, a tensor of ids, or a list of texts or of ids
     max_new_tokens:int=100,         # tokens at most
     temperature:float=1.,           # 0: always the likeliest
@@ -400,19 +473,22 @@ def generate(model:'GPT',
     prompts = list(prompt) if is_batch else [prompt]
     rows = [prompt_ids(model, p) for p in prompts]
     stops = _check_stops(stop, prompts)
-    draws = [None if seed is None else torch.Generator().manual_seed(seed + i) for i in range(len(rows))]
-    writers = [TextWriter(model.tokenizer, r, stops) if isinstance(p, str) else None for p,r in zip(prompts, rows)]
-    silent = silent_ids(model).to(model.device)
-    def choose(logits, seen, i):
-        return sample_token(logits.index_fill(0, silent, float('-inf')), seen, sampling, draws[i])
+    choose = _chooser(model, sampling, seed, len(rows))
+    writers = []
+    for p,row in zip(prompts, rows):
+        writer = TextWriter(model.tokenizer, row, stops) if isinstance(p, str) else None
+        writers.append(writer)
     pieces = _write_rows(model, rows, writers, max_new_tokens, choose, use_cache)
     if stream: return _stream(model, pieces)
     with evaluating(model): columns = list(zip(*pieces))
-    written = [[p for p in column if p is not None] for column in columns]
-    results = [_in_form_of(p, r, new, only_new) for p,r,new in zip(prompts, rows, written)]
+    results = []
+    for p,row,column in zip(prompts, rows, columns):
+        new = [piece for piece in column if piece is not None]
+        results.append(_in_form_of(p, row, new, only_new))
     if not is_batch: return results[0]
     if not isinstance(prompt, Tensor): return results
-    return nn.utils.rnn.pad_sequence(results, batch_first=True, padding_value=end_id(model, 'pad', 'eos') or 0)
+    filler = end_id(model, 'pad', 'eos') or 0
+    return nn.utils.rnn.pad_sequence(results, batch_first=True, padding_value=filler)
 
 # %% ../nbs/03d_generation.ipynb #107fb325
 class Generator:

@@ -38,7 +38,8 @@ def mask_bias(
     dtype:torch.dtype,  # of the scores
 ) -> Tensor:            # 0 there and minus infinity elsewhere
     "A mask as something to add to the scores."
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float('-inf'))
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return bias.masked_fill_(~mask, float('-inf'))
 
 # %% ../nbs/03_gpt_model.ipynb #5d6e3c9c
 def attend_plain(
@@ -49,7 +50,8 @@ def attend_plain(
     dropout:float=0.,   # share of the weights zeroed
 ) -> Tensor:            # (B, H, T, D)
     "Mix the values each query may see, weighted by how well their keys match it."
-    scores = (q*q.shape[-1]**-0.5) @ k.transpose(-1, -2) + bias                # (B, H, T, S)
+    q = q*q.shape[-1]**-0.5
+    scores = q @ k.transpose(-1, -2) + bias                                    # (B, H, T, S)
     weights = scores.softmax(-1)
     if dropout: weights = F.dropout(weights, dropout)
     return weights @ v
@@ -97,12 +99,15 @@ def check_counts(
 # %% ../nbs/03_gpt_model.ipynb #4ac21a75
 def _check_known(what:str, value, known) -> None:
     "Refuse a name that is not in a list."
-    if value not in known: raise ValueError(f'unknown {what} {value!r}; known: {", ".join(map(repr, known))}')
+    if value in known: return
+    names = ', '.join(map(repr, known))
+    raise ValueError(f'unknown {what} {value!r}; known: {names}')
 
 def _check_numbers(c) -> None:
     "Refuse sizes that are no sizes."
-    counts = 'vocab_size block_size n_layer n_head n_embd n_kv_head head_dim n_inner batch_size'.split()
-    check_counts(**{name: getattr(c, name) for name in counts if getattr(c, name) is not None})
+    names = 'vocab_size block_size n_layer n_head n_embd n_kv_head head_dim n_inner batch_size'.split()
+    counts = {name: getattr(c, name) for name in names}
+    check_counts(**{name: n for name,n in counts.items() if n is not None})
     if not 0 <= c.dropout < 1:
         raise ValueError(f'dropout is {c.dropout}, expected a share from 0 up to below 1')
     for name in ('norm_eps', 'rope_theta'):
@@ -185,7 +190,9 @@ class GPTConfig:
         _check_known('norm', self.norm, ('layernorm', 'rmsnorm'))
         for check in (_check_numbers, _check_heads, _check_rope_scaling, _check_family): check(self)
         self._fill('head_dim', self.n_embd//self.n_head)
-        self._fill('n_inner', -(-8*self.n_embd//96)*32 if self.is_gated else 4*self.n_embd)
+        n_inner = 4*self.n_embd
+        if self.is_gated: n_inner = -(-8*self.n_embd//96)*32                   # 8C/3, rounded up
+        self._fill('n_inner', n_inner)
 
     def _fill(self, name:str, value) -> None:
         "Set a field that was left out; a frozen dataclass needs the long way."
@@ -212,7 +219,8 @@ def from_dict(
     values:dict,   # as from `to_dict`; keys that are not ours are left out
 ) -> GPTConfig:
     "A config from a dict."
-    return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
+    ours = [f.name for f in fields(cls)]
+    return cls(**{name: values[name] for name in ours if name in values})
 
 @patch(cls_method=True)
 def preset(
@@ -399,8 +407,10 @@ def _check_memory(c:GPTConfig) -> None:
     import psutil
     heads = (2*c.n_head + 2*c.n_kv_head)*c.head_dim
     block = c.n_embd*(heads + c.n_inner*(3 if c.is_gated else 2))
-    tables = c.vocab_size*(1 if c.tie_weights else 2) + (0 if c.has_rope else c.block_size)
-    n_bytes = 4*(c.n_layer*block + tables*c.n_embd)
+    n_rows = c.vocab_size*(1 if c.tie_weights else 2)
+    if not c.has_rope: n_rows += c.block_size
+    n_params = c.n_layer*block + n_rows*c.n_embd
+    n_bytes = 4*n_params
     total = psutil.virtual_memory().total
     if n_bytes > total:
         raise ValueError(f'this model takes {n_bytes/1e9:,.0f} GB in float32, and the machine has {total/1e9:,.0f} GB: '
@@ -410,12 +420,13 @@ def _check_memory(c:GPTConfig) -> None:
 def _init_weights(model:nn.Module) -> None:
     "Small normal weights; what writes into the stream starts smaller, or at zero, and so does an output layer of its own."
     c = model.config
+    small = 0.02/math.sqrt(2*c.n_layer)
     for name,p in model.named_parameters():
         is_head = name == 'head.weight'
         writes = name.endswith(('attn.out.weight', 'mlp.down.weight'))
         if name.endswith('bias'): nn.init.zeros_(p)
         elif c.zero_init and (writes or is_head): nn.init.zeros_(p)
-        elif p.ndim > 1: nn.init.normal_(p, std=0.02/math.sqrt(2*c.n_layer) if writes else 0.02)
+        elif p.ndim > 1: nn.init.normal_(p, std=small if writes else 0.02)
 
 # %% ../nbs/03_gpt_model.ipynb #51cc5245
 def _attention_bias(x:Tensor, start:int, doc_ids:Tensor|None, mask:Tensor|None) -> Tensor|None:
@@ -423,7 +434,8 @@ def _attention_bias(x:Tensor, start:int, doc_ids:Tensor|None, mask:Tensor|None) 
     T = x.shape[1]
     if mask is None and doc_ids is not None: mask = document_mask(doc_ids)     # (B, 1, T, T)
     if mask is None and start > 0 and T > 1:                                   # several new tokens after a cache
-        mask = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)
+        mask = torch.ones(T, start + T, dtype=torch.bool, device=x.device)
+        mask = mask.tril(start)
     return None if mask is None else mask_bias(mask, x.dtype)
 
 def _cross_entropy(logits:Tensor, targets:Tensor, reduction:str) -> Tensor:
@@ -527,7 +539,7 @@ class GPT(nn.Module):
 
     def fit(self,
         data_loader:object,     # gives batches; a `GPTDataLoader`
-        optimizer=None,         # None: made by `configure_optimizer`
+        optimizer:object=None,  # None: made by `configure_optimizer`
         **settings,             # of `training.fit`
     ) -> list[dict]:            # the history
         "Train up to `max_iters` steps in all."

@@ -24,7 +24,8 @@ def prefers_plain(
 # %% ../nbs/03e_kernels.ipynb #9280a179
 def _sum_dtype(dtype:torch.dtype) -> torch.dtype:
     "What to add up in: half precision is too coarse for sums."
-    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
+    is_half = dtype in (torch.bfloat16, torch.float16)
+    return torch.float32 if is_half else dtype
 
 # %% ../nbs/03e_kernels.ipynb #32a196ce
 class RMSNormFunction(torch.autograd.Function):
@@ -36,8 +37,9 @@ class RMSNormFunction(torch.autograd.Function):
         eps:float,      # added to the mean square
     ) -> Tensor:        # the same shape
         "Norm and scale."
+        n = x.shape[-1]
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=_sum_dtype(x.dtype))
-        rms = length/x.shape[-1]**0.5
+        rms = length/n**0.5
         inverse = (rms*rms + eps).rsqrt_().to(x.dtype)
         h = x*inverse
         weight = weight.to(x.dtype)
@@ -51,10 +53,14 @@ class RMSNormFunction(torch.autograd.Function):
     ):                  # gradients of x and weight
         "The line on paper."
         h,inverse,weight = ctx.saved_tensors
+        n = h.shape[-1]
         gh = g*h
-        along = (gh @ weight)[..., None]/h.shape[-1]       # mean of g·w·h
-        dx = (g*weight).addcmul_(h, along, value=-1).mul_(inverse)
-        dw = gh.flatten(0, -2).sum(0, dtype=_sum_dtype(h.dtype))
+        along = (gh @ weight)/n                            # mean of g·w·h
+        dx = g*weight
+        dx.addcmul_(h, along[..., None], value=-1)
+        dx.mul_(inverse)
+        rows = gh.flatten(0, -2)
+        dw = rows.sum(0, dtype=_sum_dtype(h.dtype))
         return dx, dw, None
 
 # %% ../nbs/03e_kernels.ipynb #45fa0d9d
@@ -66,8 +72,8 @@ def rms_norm(
     "Divide by the root mean square and scale, by the faster of two ways."
     is_large = x.numel() > 2**16
     if is_large or torch.is_grad_enabled(): return RMSNormFunction.apply(x, weight, eps)
-    n = x.shape[-1]
-    out = F.rms_norm(x, (n,), weight.to(x.dtype), eps)
+    weight = weight.to(x.dtype)
+    out = F.rms_norm(x, (x.shape[-1],), weight, eps)
     return out.to(x.dtype)                                 # autocast may have made it float32
 
 # %% ../nbs/03e_kernels.ipynb #d77496bf
@@ -93,11 +99,14 @@ class LinearCrossEntropy(torch.autograd.Function):
             t = t.clamp(min=0)
             scores = piece @ w.T                           # (n, V)
             if not needs_grad:
-                loss -= (scores.to(loss.dtype).log_softmax(-1).gather(1, t)*is_real).sum()
+                logs = scores.to(loss.dtype).log_softmax(-1)
+                loss -= (logs.gather(1, t)*is_real).sum()
                 continue
             p = scores.softmax(-1).to(x.dtype)             # CUDA's autocast makes it float32
-            loss -= (p.gather(1, t).to(loss.dtype).clamp(min=1e-38).log()*is_real).sum()
-            p.scatter_add_(1, t, p.new_full(t.shape, -1.)).mul_(is_real)    # d loss / d scores
+            wanted = p.gather(1, t).to(loss.dtype)
+            loss -= (wanted.clamp(min=1e-38).log()*is_real).sum()
+            p.scatter_add_(1, t, p.new_full(t.shape, -1.)) # d loss / d scores
+            p.mul_(is_real)
             torch.mm(p, w, out=dx[i:i+n])
             dw += p.T @ piece
         ctx.save_for_backward(dx, dw)
@@ -110,7 +119,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     ):                    # gradients of x and weight
         "They are there already."
         dx,dw = ctx.saved_tensors
-        return dx*g.to(dx.dtype), dw*g, None, None
+        dx = dx*g.to(dx.dtype)
+        return dx, dw*g, None, None
 
 # %% ../nbs/03e_kernels.ipynb #4fb72220
 def linear_cross_entropy(

@@ -46,7 +46,8 @@ def _orthogonalize_parts(updates:Tensor, splits:list) -> Tensor:
     rows = splits[0]
     stack = updates.view(n*len(splits), rows, columns)
     longer = max(1, rows/columns)**0.5
-    return (orthogonalize(stack)*longer).reshape(updates.shape)
+    even = orthogonalize(stack)*longer
+    return even.reshape(updates.shape)
 
 class Muon(torch.optim.Optimizer):
     "Muon for the matrices inside the blocks, AdamW for everything else."
@@ -181,8 +182,10 @@ def _check_state(optimizer, saved:dict) -> None:
                          f'this one after {sum(_sizes(ours))}: it belongs to another model')
     params = [p for g in optimizer.param_groups for p in g['params']]
     for i,p in enumerate(params):
-        for name,t in saved['state'].get(i, {}).items():
-            if not isinstance(t, Tensor) or t.ndim == 0 or t.shape == p.shape: continue
+        averages = saved['state'].get(i, {})
+        for name,t in averages.items():
+            is_average = isinstance(t, Tensor) and t.ndim > 0
+            if not is_average or t.shape == p.shape: continue
             raise ValueError(f'the saved {name} {i} has shape {tuple(t.shape)}, '
                              f'the parameter {tuple(p.shape)}: it belongs to another model')
 

@@ -208,7 +208,10 @@ class RunState:
     optimizer:dict|None=None                     # its `state_dict`; a checkpoint has a file of its own for it
 
     def keys(self) -> list: return [f.name for f in fields(self) if f.name != 'optimizer']
-    def get(self, name, default=None): return getattr(self, name, default)
+    def get(self,
+        name:str,             # of a field
+        default:object=None,  # where there is none
+    ): return getattr(self, name, default)
     def __getitem__(self, name): return getattr(self, name)
     def __setitem__(self, name, value): setattr(self, name, value)
     def __contains__(self, name) -> bool: return hasattr(self, name)
@@ -598,7 +601,8 @@ def start_run(
     if settings.checkpoint_dir and settings.checkpoints is None: saver.close()
 
 # %% ../nbs/03b_training.ipynb #09f0e778
-def fit(model:'GPT',
+def fit(
+    model:'GPT',                                # to train
     data_loader:object,                         # gives `get_batch('train', step)`; a `GPTDataLoader`
     optimizer:torch.optim.Optimizer|None=None,  # None: what `configure_optimizer()` gives
     state:'RunState|dict|None'=None,            # where to go on; None: where the folder's newest checkpoint stands, else at `model.train_state`

@@ -41,7 +41,8 @@ def check_clean():
     with tempfile.TemporaryDirectory() as d:
         code, out = sh(bin_dir/'nbdev_clean', cwd=copy_of_source(Path(d)))
         changed = differing(root/'nbs', Path(d)/'nbs')
-    note('notebooks are clean', code == 0 and not changed, f'run nbdev_clean: it changes {", ".join(changed)}' if changed else out)
+        untidy, said = sh(sys.executable, '.github/scripts/tidy.py', '--check')
+    note('notebooks are clean', code == 0 and not changed and not untidy, f'run nbdev_clean: it changes {", ".join(changed)}' if changed else out + said)
 
 def check_sync():
     "The package is what the notebooks export, and every module has its page."

@@ -16,12 +16,17 @@ def is_folded(source):
     only_imports = 'export' in source and all(re.match(r'(from|import|__getattr__)\b', l) for l in lines)
     return only_imports or bool(re.search(r'(?m)^#\s*\|\s*(hide\b|default_exp\b|code-fold:\s*true)', source))
 
+def is_note_of_a_library(output):
+    "A warning that names a file of this machine."
+    return output.get('name') == 'stderr' and 'site-packages' in ''.join(output['text'])
+
 def tidy(book):
     "The same notebook, folded."
     book['metadata']['kernelspec'] = dict(display_name='python3', language='python', name='python3')
     book['metadata']['language_info'] = language
     for cell in book['cells']:
         if cell['cell_type'] != 'code': continue
+        cell['outputs'] = [o for o in cell['outputs'] if not is_note_of_a_library(o)]
         jupyter = {k: v for k, v in cell['metadata'].get('jupyter', {}).items() if k != 'source_hidden'}
         if is_folded(''.join(cell['source'])): jupyter['source_hidden'] = True
         cell['metadata'] = {k: v for k, v in cell['metadata'].items() if k != 'jupyter'}
