@@ -34,7 +34,8 @@ _names = {
     'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
     'report': 'read_history plot_training_curves write_report write_model_card',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
-    'run': 'RunSettings run_lab',
+    'plan': 'RunSettings',
+    'run': 'run_lab',
 }
 _where = {name: module for module, names in _names.items() for name in names.split()}
 __all__ = sorted(_where)

@@ -305,7 +305,7 @@ def train_model(
     model,optimizer,step = manager.initialize_for_training(
         config, tokenizer, learning_rate=learning_rate, init_from_model=init_from_model,
         muon=True, adam_lr=learning_rate/2, weight_decay=weight_decay)
-    if step >= max_iters or _is_final(manager): return model
+    if step >= max_iters: return model
     loader = GPTDataLoader.from_folder(model.config, data, tokenizer, seed=seed)
     model.fit(loader, optimizer, max_iters=max_iters, checkpoints=manager, **fit)
     return model
@@ -323,6 +323,14 @@ def first_words(
     words = line.split(' ')
     return ' '.join(words[:2])[:20] if len(words) > 2 else line[:4]
 
+def _train_planned(run:Run, manager, tok, prompt:str):
+    "Train as the plan says."
+    plan = run.plan
+    return train_model(model_config(plan, tok.vocab_size), run.path/'data', tok, manager, plan.train_steps, plan.learning_rate,
+                       run.settings.seed, weight_decay=plan.weight_decay, keep_best=True, patience=plan.patience,
+                       eval_interval=plan.eval_interval, eval_batches=plan.eval_batches, save_interval=2*plan.eval_interval,
+                       sample_interval=4*plan.eval_interval, sample_prompt=prompt, schedule='wsd', progress=run.progress)
+
 def train_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
@@ -331,11 +339,8 @@ def train_step(
     tok = tokenizer_of(run)
     prompt = first_words(splits(run)[1]['text'])
     with run.checkpoints() as manager:
-        model = train_model(model_config(plan, tok.vocab_size), run.path/'data', tok, manager, plan.train_steps,
-                            plan.learning_rate, run.settings.seed, weight_decay=plan.weight_decay,
-                            keep_best=True, patience=plan.patience, eval_interval=plan.eval_interval, eval_batches=plan.eval_batches,
-                            save_interval=2*plan.eval_interval, sample_interval=4*plan.eval_interval, sample_prompt=prompt,
-                            schedule='wsd', progress=run.progress)
+        if _is_final(manager): model,_ = manager.load()
+        else: model = _train_planned(run, manager, tok, prompt)
         if not _is_final(manager): raise KeyboardInterrupt
     state = model.train_state
     return dict(title='Train', out=dict(steps=state['step'], tokens=state['tokens'], best_step=state['best_step'], held_out_loss=state['best_loss']),

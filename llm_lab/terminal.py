@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Optional
 
 from .files import OutputError, check_output, find_damage, is_ours, is_plain_name, read_json, read_manifest, sha256_of, write_json
-from .run import RunSettings, pack_documents, share, train_model
+from .run import pack_documents, share, train_model
 from .runtime import quiet
 
 # %% ../nbs/08d_terminal.ipynb #36762536
@@ -38,11 +38,11 @@ def _holds_run(folder:Path) -> bool:
     return folder.is_dir() and ((folder/_note).is_file() or CheckpointManager(folder.name, root=folder.parent).exists())
 
 # %% ../nbs/08d_terminal.ipynb #635d8a92
-new_run = dict(arch='qwen3', batch_size=RunSettings.batch_size, dropout=0., learning_rate=0.02, seed=0, tokenization='bpe', vocab_size=RunSettings.vocab_size)
+new_run = dict(arch='qwen3', batch_size=16, dropout=0., learning_rate=0.02, seed=0, tokenization='bpe', vocab_size=4096)
 _of_model = 'arch', 'block_size', 'n_layer', 'n_head', 'n_embd', 'batch_size', 'dropout'
 _small = dict(block_size=64, n_layer=2, n_head=2, n_embd=64)
 _medium = dict(block_size=128, n_layer=4, n_head=4, n_embd=128)
-_large = dict(block_size=RunSettings.block_size, n_layer=RunSettings.n_layer, n_head=RunSettings.n_head, n_embd=RunSettings.n_embd)
+_large = dict(block_size=256, n_layer=6, n_head=4, n_embd=256)
 
 def usual_sizes(
     n_bytes:int,   # of text
