@@ -483,7 +483,7 @@ def export(
 # %% ../nbs/08_cli.ipynb #91ee4a13
 def download(
     model:str,                       # name on the Hub, for instance gpt2
-    output:Optional[str]=None,       # folder to put it in
+    output:Optional[str]=None,       # folder to put it in; models/NAME if not given
     *,
     verify:bool=True,                # hash every file afterwards
     dtype:Optional[str]=None,        # load once in this dtype as a check, for instance bfloat16
@@ -492,7 +492,7 @@ def download(
 ) -> None:
     "Download a model to a folder: all of it or nothing, resumed where it stopped."
     from llm_lab.loader import download_model_manually
-    if not output: raise ValueError(f'download needs --output FOLDER, for example --output models/{model.rpartition("/")[2]}')
+    output = output or f'models/{model.rpartition("/")[2]}'
     print(f'complete in {download_model_manually(model, output, verify=verify, dtype=dtype, device=device, revision=revision, progress=None)}')
 
 # %% ../nbs/08_cli.ipynb #5e25ed7b
