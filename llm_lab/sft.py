@@ -6,7 +6,8 @@
 __all__ = ['as_rows', 'find_mapping', 'Examples', 'read_examples', 'PromptForm', 'read_prompt_form', 'choose_form',
            'encode_examples', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
            'Preflight', 'SFTSettings', 'silent_adapters', 'preflight', 'sft_arguments', 'sft_trainer', 'make_trainer',
-           'run_trainer', 'complete', 'split_examples', 'timed', 'prepare_data', 'train_adapters', 'finetune']
+           'run_trainer', 'complete', 'complete_ids', 'split_examples', 'timed', 'prepare_data', 'train_adapters',
+           'finetune']
 
 # %% ../nbs/05b_sft.ipynb #e21d3efc
 import csv, inspect, io, json, re, tempfile, time, torch
@@ -722,7 +723,8 @@ def _trainer_class():
             pass
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             losses,hit = completion_losses(model, inputs)
-            return losses.sum()/(hit.sum() if num_items_in_batch is None else num_items_in_batch)
+            loss = losses.sum()/(hit.sum() if num_items_in_batch is None else num_items_in_batch)
+            return (loss, {}) if return_outputs else loss   # `evaluate` asks for both
     return SFTTrainer
 
 def _watcher(max_steps:int, progress):
@@ -792,6 +794,7 @@ def make_trainer(
     args,                      # from `sft_arguments`
     progress:bool|None=None,   # a progress bar; None: only on a terminal
     side:str='left',           # where rows are padded
+    eval_rows=None,            # rows that `trainer.evaluate()` scores
 ):                             # a trl.SFTTrainer, ready to .train()
     "The trainer for these arguments."
     from transformers import PrinterCallback
@@ -799,9 +802,10 @@ def make_trainer(
     for config in (model.config, getattr(model, 'generation_config', None)):
         if config is not None and config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
-    keep = [c for c in rows.column_names if c in ('input_ids', 'labels')]
+    asked = ['input_ids', 'labels']
     had_cache = getattr(model.config, 'use_cache', None)                  # TRL switches it off
-    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(keep), processing_class=tokenizer,
+    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(asked), processing_class=tokenizer,
+                               eval_dataset=None if eval_rows is None else eval_rows.select_columns(asked),
                                data_collator=partial(collate_pairs, multiple=64, side=side), callbacks=[_watcher(args.max_steps, progress)])
     for c in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(c)
@@ -837,6 +841,15 @@ def complete(
     form = form or choose_form(tokenizer)
     room = (max_length or context_of(model) or 1024) - max_new_tokens
     rows = [form.prompt_ids(tokenizer, p, max(1, room)) for p in prompts]
+    return complete_ids(model, tokenizer, rows, max_new_tokens)
+
+def complete_ids(
+    model,                  # a transformers causal language model
+    tokenizer,              # that belongs to it
+    rows:list,              # the ids of each prompt
+    max_new_tokens:int=32,  # longest answer
+) -> list[str]:             # the answers alone
+    "What the model answers, greedily, after these ids."
     batch = collate_pairs([dict(input_ids=r, labels=r) for r in rows])
     given = {k: batch[k].to(device_of(model)) for k in ('input_ids', 'attention_mask')}
     with evaluating(model):
