@@ -754,18 +754,19 @@ def sft_arguments(
     settings:SFTSettings,      # how the fine-tune goes
     device='cpu',              # where the model is
     bf16:bool=False,           # multiply in bfloat16
+    checkpointing:bool=False,  # keep a layer's input only, and compute the layer again
     **more,                    # anything else SFTConfig takes
 ):                             # a trl.SFTConfig
     "Our settings in TRL's words: nothing that reports, uploads, asks or prints."
     from trl import SFTConfig
-    checkpointing = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
+    its_name = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
     s = settings
     warmup = max(1, s.max_steps//10) if s.warmup_steps is None else s.warmup_steps
     ours = dict(output_dir=str(output_dir), learning_rate=s.learning_rate, max_steps=s.max_steps, per_device_train_batch_size=s.batch_size,
                 gradient_accumulation_steps=s.accumulation, warmup_steps=warmup, lr_scheduler_type=s.schedule, optim=s.optimizer, weight_decay=s.weight_decay,
                 train_sampling_strategy='group_by_length', seed=s.seed, data_seed=s.seed, logging_steps=s.log_every, save_strategy='no', report_to='none',
                 disable_tqdm=True, bf16=bf16, dataloader_pin_memory=False, use_cpu=str(device).startswith('cpu'), dataset_kwargs={'skip_prepare_dataset': True})
-    return SFTConfig(**{**ours, checkpointing: False, **more})
+    return SFTConfig(**{**ours, its_name: checkpointing, **more})
 
 # %% ../nbs/05b_sft.ipynb #877322df
 def sft_trainer(
