@@ -156,11 +156,17 @@ def _read_tokenizer(path:Path):
 # %% ../nbs/08d_terminal.ipynb #a27974db
 def read_input(
     input:'str|Path',  # a file or folder of text
-    **reading,         # options of `read_documents`
+    **reading,         # fields of `ReadingOptions`
 ):                     # datasets.Dataset with `text` and `source`
-    "The documents of a text."
-    from llm_lab.reading import read_documents
-    with quiet(): return read_documents(input, progress=None, **reading)
+    "The documents of a text; cleaned where a language or rules are asked for. What was left out is said."
+    from llm_lab.reading import ReadingOptions, clean_files, read_with_ledger
+    options = ReadingOptions(**reading)
+    read = clean_files if options.lang or options.rules else read_with_ledger
+    with quiet(): ds,ledger = read(input, options)
+    for note in ledger.notes: warnings.warn(note)
+    if not len(ds): raise ValueError(ledger.why_empty())
+    if ledger.kept < ledger.read: warnings.warn(f'{input}: {ledger}')
+    return ds
 
 def pack_texts(
     ds,                     # datasets.Dataset of documents
