@@ -206,7 +206,7 @@ _some_words = ['The first line of a file says what it is about.', 'If nothing is
 # %% ../nbs/10_export.ipynb #890406da
 def _as_gpt(model) -> GPT:
     "A GPT from a model, or from a name or folder."
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     if isinstance(model, (str, Path)): model,_ = open_model(model, device='cpu')
     if not isinstance(model, GPT): raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')
     if model.tokenizer is None: raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')

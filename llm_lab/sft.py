@@ -18,7 +18,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .adapters import save_adapter, save_merged
-from .checkpoint import find_model, open_model
+from .checkpoint import find_model
+from .opening import open_model
 from .files import check_output, find_damage, is_ours, read_json, write_json
 from .loader import ModelLoader, estimate_memory
 from .lora import LoRALinear, add_lora, lora_layers, trained_share
