@@ -1,7 +1,10 @@
 """Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
 __version__ = "0.1.0"
 
+import warnings as _warnings
 from importlib import import_module as _import
+
+_warnings.filterwarnings('ignore', message='IProgress not found')   # tqdm's, once in every page: our bars need no widgets
 
 # Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
 _names = {
