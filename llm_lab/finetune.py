@@ -18,15 +18,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
 
-from . import sft
+from . import pairs as pair_code
 from .adapters import open_quantized
 from .checkpoint import find_model
 from .files import atomic_folder, is_ours, read_json, read_manifest, sha256_of
 from .hub import cached_snapshot, fetch_data_files
 from .loader import ModelLoader
 from .runtime import context_of, device_of, quiet, resolve_device, resolve_dtype
-from .sft import (SFTSettings, choose_form, complete_ids, encode_examples, make_trainer, pair_losses, prepare_data, read_examples,
-                         sft_arguments)
+from .pairs import choose_form, encode_examples, read_examples
+from .sft import SFTSettings, collate_pairs, complete_ids, make_trainer, pair_losses, sft_arguments
 from .text_metrics import compute_classification_scores, compute_rouge_scores, compute_translation_scores
 
 # %% ../nbs/07_finetune.ipynb #855e3709
@@ -400,7 +400,7 @@ def _tokens_key(tokenizer, turns:list, max_length:int, form) -> str:
     "A hash of all that decides the tokens."
     backend = getattr(tokenizer, 'backend_tokenizer', None)
     what = [backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items())), tokenizer.chat_template or '',
-            repr(sorted(tokenizer.special_tokens_map.items())), repr((max_length, asdict(form))), inspect.getsource(sft), json.dumps(turns)]
+            repr(sorted(tokenizer.special_tokens_map.items())), repr((max_length, asdict(form))), inspect.getsource(pair_code), json.dumps(turns)]
     return sha256_of([part.encode() for part in what])
 
 def tokens_of(
@@ -698,7 +698,7 @@ class AnswerRows:
         first = within*self.batch_size
         which = self.order(epoch)[first:first + self.batch_size]
         chosen = [self.rows[i] for i in which or [0]]
-        batch = sft.collate_pairs(chosen, side='right')
+        batch = collate_pairs(chosen, side='right')
         targets = batch['labels'][:, 1:] if which else torch.full_like(batch['labels'][:, 1:], -100)
         return batch['input_ids'][:, :-1], targets
 

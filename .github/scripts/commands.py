@@ -37,7 +37,7 @@ def documents():
     from llm_lab import cli
     paths = [*sorted(root.glob('nbs/*.ipynb')), *sorted(root.glob('docs/*.md')), root/'README.md', root/'CONTRIBUTING.md']
     found = {p.name: [line for text in texts(p) for line in lines_of(text)] for p in paths}
-    found |= {f'help of {name}': list(lines) for name, lines in cli.examples.items()}
+    found |= {f'help of {c.name}': list(c.examples) for c in cli.commands}
     return {name: lines for name, lines in found.items() if lines}
 
 def run(args):
@@ -57,7 +57,7 @@ verses = [f'The night was {a} and the road was {b}.\nNo {c} was seen, no {c} was
 def prepare(folder):
     "One small thing of each kind that a command reads."
     import torch
-    from llm_lab.checkpoint import load_model
+    from llm_lab.opening import load_model
     folder.mkdir()
     os.chdir(folder)
     Path('my.txt').write_text('\n\n'.join(verses))
