@@ -41,7 +41,8 @@ _names = {
     'finetune': '''load_model_by_name load_llama3_model load_llama3_1b_model load_phi4_model ModelSettings load_dataset_by_name
         load_cnn_dailymail load_wmt14 load_sst2 TrainingConfig get_training_args create_trainer get_recommended_config evaluate_task
         save_finetuned write_answers fit_gpt''',
-    'report': 'read_history plot_training_curves write_report write_model_card',
+    'curves': 'read_history plot_training_curves',
+    'report': 'write_report write_model_card',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'plan': 'RunSettings',
     'run': 'run_lab',
