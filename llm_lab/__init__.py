@@ -43,6 +43,7 @@ _names = {
         save_finetuned write_answers fit_gpt''',
     'curves': 'read_history plot_training_curves',
     'report': 'write_report write_model_card',
+    'experiments': 'get_memory_optimized_config read_config run_experiments training_memory',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'plan': 'RunSettings',
     'run': 'run_lab',
