@@ -90,7 +90,7 @@ def _with_layers(config, n:int):
 
 @lru_cache
 def _rehearsed(shape:str, kind:type, length:int, dtype:str, s:ModelSettings, checkpointing:bool) -> tuple:
-    "(bytes of weights, most bytes of a step, numbers in adapters, numbers in the largest matrix) with one layer and with two, one row of so many tokens."
+    "(bytes of weights, most bytes of a step, numbers in adapters, numbers in the largest matrix, outputs of adapted layers) with one layer and with two, one row of so many tokens."
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModelForCausalLM
     config = kind(**json.loads(shape))
@@ -108,7 +108,8 @@ def _rehearsed(shape:str, kind:type, length:int, dtype:str, s:ModelSettings, che
             for storage in held: live.known[storage] = 0
             with live: model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
             n_adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        found.append((weights, live.most, n_adapter, max(m.base_layer.weight.numel() for m in lora_layers(model).values())))
+        adapted = lora_layers(model).values()
+        found.append((weights, live.most, n_adapter, max(m.base_layer.weight.numel() for m in adapted), sum(m.out_features for m in adapted)))
     return tuple(found)
 
 def training_memory(
@@ -122,13 +123,16 @@ def training_memory(
     shape = config_of(model)
     width = torch.tensor([], dtype=getattr(torch, dtype)).element_size()
     known = json.dumps(shape.to_dict(), default=str)
-    (w1,a1,n1,largest),(w2,a2,n2,_) = _rehearsed(known, type(shape), c.max_seq_length, dtype, s, c.gradient_checkpointing)
+    (w1,a1,n1,largest,n_out),(w2,a2,n2,_,_) = _rehearsed(known, type(shape), c.max_seq_length, dtype, s, c.gradient_checkpointing)
     more = shape.num_hidden_layers - 1
     layer = w2 - w1
     weights = w1 - layer + (more + 1)*(layer/width*.5625 if s.load_in_4bit else layer)
     adapters = (10 if s.load_in_4bit else 16)*(n1 + more*(n2 - n1))     # float32, their gradients, and averages in 8 or 32 bits
     activations = c.per_device_train_batch_size*(a1 + more*(a2 - a1))
-    if s.use_dora: activations += 3*largest*width             # PEFT adds step and weight up, to measure the rows
+    if s.use_dora:
+        kept = 1 if c.gradient_checkpointing else more + 1     # layers whose outputs wait for the backward pass
+        activations += 3*largest*width                         # PEFT adds step and weight up, to measure the rows
+        activations += 2*kept*n_out*c.per_device_train_batch_size*c.max_seq_length*width   # and scales the outputs
     return MemoryEstimate(weights=int(weights), adapters=int(adapters), activations=int(activations), total=int(weights + adapters + activations))
 
 # %% ../nbs/07a_experiments.ipynb #42285460
