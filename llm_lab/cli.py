@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
 
-from .files import find_damage, is_ours, read_json, read_manifest, write_json
+from .files import check_output_file, find_damage, is_ours, read_json, read_manifest, write_json
 from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
 from .runtime import quiet
 from .tasks import read_pairs, split_pairs
@@ -259,10 +259,9 @@ def clean(
 
 def _check_parquet(input, output):
     "Refuse an output that is no .parquet file, or that is what is read."
-    is_same = Path(output).exists() and Path(input).exists() and os.path.samefile(input, output)
-    if is_same: raise ValueError(f'{output} is what is read: choose another --output')
-    if Path(output).suffix == '.parquet': return
-    raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
+    if Path(output).suffix != '.parquet':
+        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
+    check_output_file(output, lambda p: (p.with_suffix('.ledger')/'ledger.json').is_file(), source=input)
 
 def pack(
     input:str,                      # cleaned documents: any file or folder that `llm-lab clean` reads or writes
@@ -293,6 +292,7 @@ def eval_(
     from llm_lab.opening import open_model
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
     from llm_lab.tokenizer import front_id
+    if output: check_output_file(output, _has_scores, source=input)
     texts = list(read_input(input, **pick(opening_and_reading, 'reading'))['text'])
     if limit: texts = texts[::-(-len(texts)//limit)]
     with quiet():
@@ -305,6 +305,11 @@ def eval_(
     if how['bos_id'] is not None: scores['bos_id'] = how['bos_id']             # before each document, as this tokenizer does it
     if output: write_json(output, scores)
     print(json.dumps(scores, indent=2))
+
+def _has_scores(path:Path) -> bool:
+    "Whether a file is what `eval` writes."
+    try: return 'bits_per_byte' in read_json(path)
+    except (TypeError, ValueError): return False
 
 def compare(
     models:list[str],               # two or more runs or model folders

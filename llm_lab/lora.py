@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from torch import Tensor, nn
 
-from .runtime import evaluating
+from .runtime import check_range, evaluating
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
 def is_linear(
@@ -181,8 +181,11 @@ class LoRASettings:
     lora_bias:bool=False                       # learn a bias at the end of each step too
     init_lora_weights:bool|str=True            # first values: True, 'gaussian'; 'pissa' and 'olora' begin with the largest part of the weight, and take it out of the base
     def __post_init__(self):
-        if self.r < 1:
-            raise ValueError(f'rank r is {self.r}: it must be at least 1')
+        check_range(1, 2**20, whole=True, r=self.r)
+        check_range(0, 1e6, lora_alpha=self.lora_alpha)
+        for name in ('rank_pattern', 'alpha_pattern'):
+            value = getattr(self, name)
+            if not isinstance(value, dict): raise ValueError(f'{name} is {value!r}, expected layers and their numbers by name')
         if self.bias not in ('none', 'all', 'lora_only'):
             raise ValueError(f"bias is {self.bias!r}: known are 'none', 'all', 'lora_only'")
         if not 0 <= self.lora_dropout < 1:

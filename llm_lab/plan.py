@@ -13,6 +13,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
+from .runtime import check_range
+
 # %% ../nbs/08b_plan.ipynb #6be1d0cd
 @dataclass(frozen=True)
 class RunSettings:
@@ -38,8 +40,9 @@ class RunSettings:
         if self.vocab_size is not None and self.vocab_size < 300:
             raise ValueError(f'vocab_size is {self.vocab_size}: a byte-level BPE needs at least 300 (256 bytes, and something to merge)')
         for name in ('block_size', 'n_layer', 'n_head', 'n_embd', 'batch_size', 'lora_r'):
-            value = getattr(self, name)
-            if value is not None and value < 1: raise ValueError(f'{name} is {value}: it must be at least 1')
+            check_range(1, 2**31, whole=True, **{name: getattr(self, name)})
+        check_range(300, 2**24, whole=True, vocab_size=self.vocab_size)
+        check_range(0, 2**63, whole=True, seed=self.seed)
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f'dropout is {self.dropout}: it must be a share from 0 up to below 1')
         if self.passes is not None and not self.passes > 0: raise ValueError(f'passes is {self.passes}: it must be above 0')
