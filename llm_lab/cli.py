@@ -344,6 +344,7 @@ def verify(
 ) -> None:
     "Check every file of a folder: present, whole, unaltered."
     from llm_lab.loader import verify_model
+    from llm_lab.provenance import chain_lines
     place = Path(folder) if Path(folder).exists() else run_folder(folder)
     found = _our_folders(place) if place.is_dir() else []
     if accept: return _accept(found, folder)
@@ -359,6 +360,7 @@ def verify(
         n_files += len(manifest['files'])
         print(f'{f}: {manifest["kind"]}, {len(manifest["files"])} files, as written')
     print(f'all {n_files} files in {len(found)} folder(s) are as they were written')
+    for line in chain_lines(place): print(line)
 
 # %% ../nbs/08_cli.ipynb #52462e4b
 def _whole_runs(root:Path) -> list[dict]:
