@@ -65,12 +65,15 @@ def place(name, folder):
 
 # ---- one run, in a process of its own
 
+def settings_of(text, minutes, seed):
+    "What a run is asked for: nothing but these."
+    from llm_lab.plan import RunSettings
+    return RunSettings(input=None if text is None else str(text), minutes=minutes, seed=seed)
+
 def run_one(text, minutes, seed, folder, name):
     "The report of a run, with the processor seconds it took."
-    from llm_lab.plan import RunSettings
     from llm_lab.run import run_lab
-    settings = RunSettings(input=None if text is None else str(text), minutes=minutes, seed=seed)
-    report = run_lab(settings, name, str(folder), progress=False, show=lambda line: print(line, flush=True))
+    report = run_lab(settings_of(text, minutes, seed), name, str(folder), progress=False, show=lambda line: print(line, flush=True))
     note = folder/name/'processor.json'
     if not note.exists(): note.write_text(json.dumps(sum(os.times()[:4])))
     return report
@@ -162,10 +165,9 @@ def char_bits(model, chars, text):
 def measure(text, minutes, seed, folder, name, with_nanogpt):
     "A run, its opponents and what they need: one row."
     from llm_lab.opponents import clean_documents
-    from llm_lab.plan import RunSettings
     from llm_lab.run import Run, share, splits
     report = run_one(text, minutes, seed, folder, name)
-    run = Run(RunSettings(**report['settings']), name, str(folder))
+    run = Run(settings_of(text, minutes, seed), name, str(folder))
     train,held = splits(run)
     train,held = share(train, 20_000_000)['text'][:],share(held, 1_000_000)['text'][:]    # as the run scores
     clean = clean_documents(held, train)

@@ -20,6 +20,7 @@ from typing import Callable, Optional
 from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json, write_json
 from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_text,
     plan_lines, plan_run)
+from .reading import ReadingOptions
 from .runtime import PeakMemory, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
@@ -46,6 +47,7 @@ def _run_name(settings:RunSettings, name:Optional[str]) -> str:
 def _differences(old:dict, new:dict) -> list[str]:
     "In what two runs differ, in words."
     was,asked = old['settings'],new['settings']
+    was.setdefault('reading', {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})   # what runs of 0.1 say
     differ = []
     for k,v in asked.items():
         if was.get(k) != v: differ.append(f'{k} ({was.get(k)!r} there, {v!r} asked)')
@@ -220,7 +222,7 @@ def read_text(
     from llm_lab.reading import read_with_ledger
     s = run.settings
     if s.input is None: return embedded(run), None
-    return read_with_ledger(s.input, progress=run.progress, text_field=s.text_field)
+    return read_with_ledger(s.input, s.reading, run.progress)
 
 # %% ../nbs/08a_run.ipynb #356a03f5
 def _examples(ledger) -> list[dict]:
@@ -238,11 +240,14 @@ def clean_step(
     "Repair, filter and deduplicate; keep the ledger of every row dropped."
     from llm_lab.data_cleaning import Ledger, clean_dataset, default_rules
     raw = load_table(run, 'raw')
-    rules,ledger = default_rules('en'),None
-    if run.settings.input is not None:
-        rules = default_rules(None)
+    s = run.settings
+    language,ledger = 'en',None
+    if s.input is not None:
+        language = s.reading.lang
         ledger = Ledger.load(run.path/'data')          # what reading left out comes first
+    rules = default_rules(language, s.reading.rules)
     ds,ledger = clean_dataset(raw, rules, progress=run.progress, ledger=ledger)
+    if not len(ds): raise ValueError(ledger.why_empty())
     n_bytes = save_table(run, 'cleaned', ds)
     ledger.save(run.path/'data')
     facts = measure_text(ds['text'][:])
@@ -472,7 +477,7 @@ def evaluate_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
-    from llm_lab.checkpoint import load_model
+    from llm_lab.opening import load_model
     from llm_lab.opponents import heldout_scores
     train,val = splits(run)
     train = share(train, 20_000_000)['text']

@@ -174,11 +174,12 @@ def split_task(
 # %% ../nbs/08c_tasks.ipynb #9a5588c2
 def read_pairs(
     path:'str|Path',  # .jsonl, .json, .csv or .parquet with columns `prompt` and `completion`
-    **reading,        # as for `iter_file`
+    **reading,        # fields of `ReadingOptions`
 ):                    # datasets.Dataset
-    "Prompts and completions, each row by the readers that name file and line."
+    "Prompts and completions, each row by the readers that name file and line; cleaned where a language or rules are asked for."
     from datasets import Dataset
-    from llm_lab.reading import file_type_of, iter_file
+    from llm_lab.reading import ReadingOptions, file_type_of, iter_file
+    options = ReadingOptions(**reading)
     path = Path(path)
     kind = file_type_of(path)
     has_columns = kind in ('jsonl', 'json', 'csv', 'parquet')
@@ -186,12 +187,28 @@ def read_pairs(
         raise ValueError(
             f'{path}: expected an existing .jsonl, .csv or .parquet file '
             'with the columns prompt and completion')
-    prompts = dict(iter_file(path, kind, 'prompt', **reading))
-    completions = dict(iter_file(path, kind, 'completion', **reading))
+    prompts = dict(iter_file(path, kind, 'prompt', options=options))
+    completions = dict(iter_file(path, kind, 'completion', options=options))
     rows = sorted(prompts.keys() & completions.keys())
-    return Dataset.from_dict(dict(
+    pairs = Dataset.from_dict(dict(
         prompt=[prompts[i] for i in rows],
         completion=[completions[i] for i in rows]))
+    if not (options.lang or options.rules): return pairs
+    return _cleaned_pairs(pairs, options)
+
+def _joined(pairs):
+    "The pairs with a column `text` that holds both sides."
+    both = zip(pairs['prompt'], pairs['completion'])
+    return pairs.add_column('text', ['\n'.join(pair) for pair in both])
+
+def _cleaned_pairs(pairs, options):
+    "The pairs whose two texts, read as one, the rules let stay."
+    from llm_lab.data_cleaning import clean_dataset, default_rules
+    rules = default_rules(options.lang, options.rules)
+    _,ledger = clean_dataset(_joined(pairs), rules)
+    if not ledger.kept: raise ValueError(ledger.why_empty())
+    gone = {d['row'] for d in ledger.dropped}
+    return pairs.select(i for i in range(len(pairs)) if i not in gone)
 
 # %% ../nbs/08c_tasks.ipynb #30e12dd8
 def split_pairs(
@@ -200,8 +217,5 @@ def split_pairs(
 ) -> tuple:           # (train, held-out)
     "Hold out a tenth of the pairs, near copies together."
     from llm_lab.data_cleaning import split_documents
-    both = zip(pairs['prompt'], pairs['completion'])
-    text = ['\n'.join(pair) for pair in both]
-    pairs = pairs.add_column('text', text)
-    train,held_out = split_documents(pairs, val_fraction=0.1, seed=seed)
+    train,held_out = split_documents(_joined(pairs), val_fraction=0.1, seed=seed)
     return train.remove_columns('text'), held_out.remove_columns('text')
