@@ -146,6 +146,7 @@ def flops_per_token(
 
 # %% ../nbs/08b_plan.ipynb #c0b78ece
 _core_flops = 3e11        # floating-point operations a second in training on two cores, 256 channels wide, without dropout
+_step_s = 0.002           # seconds that a step takes however small it is
 _fixed_s = 25             # seconds that starting, fine-tuning and the report take in any run
 _text_s = 75              # seconds that reading, cleaning and scoring take with 12 MB of text
 _text_bytes = 12_000_000  # text from the embedded corpus in a run of five minutes or more
@@ -341,7 +342,8 @@ def plan_run(
     batch_size = given_or(s.batch_size, _batch_for(seen, shape.block_size))
     slots = batch_size*shape.block_size                                # of a step
     steps = max(20, int(seen/slots))
-    train_s = steps*slots*flops_per_token(shape)/flops_per_second(shape.n_embd, dropout)
+    step_s = slots*flops_per_token(shape)/flops_per_second(shape.n_embd, dropout)
+    train_s = steps*(step_s + _step_s)
     return Plan(
         vocab_size=shape.vocab_size,
         block_size=shape.block_size,

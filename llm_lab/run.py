@@ -483,7 +483,8 @@ def evaluate_step(
     train = share(train, 20_000_000)['text']
     held = share(val, 1_000_000)['text']
     model = load_model(run.best())
-    scores = heldout_scores(model, held, train, model.tokenizer, progress=run.progress)
+    half = run.plan.block_size//2                                      # each token behind at least so many others
+    scores = heldout_scores(model, held, train, model.tokenizer, stride=half, progress=run.progress)
     values = scores.pop('bits_per_byte')
     out = dict(bits_per_byte=values['model'])
     clean = scores['parts'].get('clean')

@@ -78,7 +78,7 @@ def reply_pairs(
 def sentence_pairs(
     text:str,        # a document
     shortest:int=12, # bytes of a sentence that counts
-    longest:int=300, # more than this is a list, a table or code
+    longest:int=500, # characters; more than this is a list, a table or code
 ) -> list[dict]:     # of prompt and completion
     "Each sentence, and the one that follows it."
     sentences = split_sentences(text)
@@ -114,11 +114,13 @@ class Task:
     pairs:list=field(default_factory=list)    # dicts of prompt and completion
 
 _min_pairs = 40   # fewer teach nothing that could be measured
+_closed = re.compile(r'[.!?…。！？]["\'”’»」』）)]*$')
 
 def _is_prose(texts:list[str], pairs:list[dict]) -> bool:
-    "Whether sentences hold most of a text."
-    n_sentences = sum(len(pair['completion']) for pair in pairs)
-    return 2*n_sentences > sum(map(len, texts))
+    "Whether sentences that end as sentences do hold most of a text."
+    completions = [pair['completion'] for pair in pairs]
+    n_chars = sum(len(said) for said in completions if _closed.search(said))
+    return 2*n_chars > sum(map(len, texts))
 
 def _is_documentation(texts:list[str]) -> bool:
     "Whether docstrings are found in more than one document of twenty."
