@@ -39,6 +39,7 @@ def run_all(browser, address, name, shots):
         const run = window.jupyterapp.commands.execute('notebook:run-all-cells');
         await Promise.race([run, new Promise(done => setTimeout(done, limit))]);
         await window.jupyterapp.commands.execute('docmanager:save');
+        await window.jupyterapp.serviceManager.sessions.shutdownAll();
     }""", LIMIT_S*1000)
     seconds = time.time() - start
     tab.screenshot(path=shots/f'{name}_end.png')
