@@ -479,6 +479,7 @@ def evaluate_step(
     "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
     from llm_lab.opening import load_model
     from llm_lab.opponents import heldout_scores
+    from llm_lab.report import write_samples
     train,val = splits(run)
     train = share(train, 20_000_000)['text']
     held = share(val, 1_000_000)['text']
@@ -486,6 +487,7 @@ def evaluate_step(
     half = run.plan.block_size//2                                      # each token behind at least so many others
     scores = heldout_scores(model, held, train, model.tokenizer, stride=half, progress=run.progress)
     values = scores.pop('bits_per_byte')
+    prompts = [first_words([t]) for t in held[:3]]
     out = dict(bits_per_byte=values['model'])
     clean = scores['parts'].get('clean')
     if clean: out['on_clean_documents'] = clean['bits_per_byte']['model']
@@ -494,7 +496,8 @@ def evaluate_step(
         title='Evaluate',
         out=out,
         bits_per_byte=values,
-        heldout=scores)
+        heldout=scores,
+        samples=write_samples(model, prompts, run.settings.seed))
 
 # %% ../nbs/08a_run.ipynb #8f83a315
 _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=pack_step, train=train_step, finetune=finetune_step, evaluate=evaluate_step)
@@ -685,6 +688,7 @@ def finish_run(
     run:Run,  # a run whose steps are all done
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
+    from llm_lab.provenance import hash_chain
     from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     value = dict(
@@ -702,6 +706,7 @@ def finish_run(
         value.update((k, v) for k,v in step.items() if k not in _of_a_step)
     value['next'] = next_commands(run)
     value['words'] = say_training(value)
+    value['provenance'] = hash_chain(run.path, value)
     write_json(run.path/'report.json', value)
     write_report(run.path)
     write_model_card(run.path)
