@@ -293,14 +293,13 @@ def heldout_scores(
     tokenizer:object=None,    # None: the model's own
     batch_size:int=8,         # windows per call
     n_words:int=13,           # a shared run of so many words makes a document unclean
-    stride:int|None=None,     # tokens a window moves on, as for `bits_per_byte`
     seed:int=0,               # of the draws
     progress:bool|None=None,  # bar: None on a terminal only
 ) -> dict:                    # plain numbers, ready for JSON: `parts` ('all' and 'clean'), `bits_per_byte` of all, `verdict` …
     "Bits per byte of a model and of all opponents, on all held-out documents and on the clean ones."
     texts = check_texts(texts, 'document')
     if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
-    score = bits_per_byte(model, texts, tokenizer, stride=stride, batch_size=batch_size, progress=progress)
+    score = bits_per_byte(model, texts, tokenizer, batch_size=batch_size, progress=progress)
     n_bytes = np.array([d['n_bytes'] for d in score.docs])
     per_byte = np.array([d['bits_per_byte'] for d in score.docs])
     bits = _document_bits(texts, train, tokenizer, score.vocab_size)
@@ -342,10 +341,15 @@ def _say_against(
     who = f'{OPPONENTS[name]} ({value:.3f})'
     found = part['against'].get(name)
     if found is None: return f'to be set beside {who}'
-    ratio,low,high = (found[k] - 1 for k in ('ratio', 'low', 'high'))
+    ratio = found['ratio'] - 1
+    low = found['low'] - 1
+    high = found['high'] - 1
     if low <= 0 <= high: return f'not to be told apart from {who}: {low:+.1%} to {high:+.1%}'
-    if high < 0: return f'{-ratio:.1%} less than {who}: {-high:.1%} to {-low:.1%}'
-    return f'{ratio:.1%} more than {who}: {low:.1%} to {high:.1%}'
+    more = 'more than'
+    if high < 0:
+        more = 'less than'
+        ratio,low,high = -ratio,-high,-low
+    return f'{ratio:.1%} {more} {who}: {low:.1%} to {high:.1%}'
 
 def _say_part(
     scores:dict,  # of `heldout_scores`
