@@ -6,7 +6,7 @@
 __all__ = ['new_run', 'run_folder', 'usual_sizes', 'is_packed', 'n_tokens_in', 'text_bytes', 'saved_settings', 'refuse_others',
            'content_id', 'fetch_vocabulary', 'make_tokenizer', 'read_input', 'pack_texts', 'Job', 'settle',
            'bring_data', 'describe_model', 'duration', 'StepLines', 'train', 'is_done', 'pieces_of', 'write_on',
-           'separator_of', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
+           'in_its_form', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
 
 # %% ../nbs/08d_terminal.ipynb #5973bc85
 import json, shlex, sys, time, warnings
@@ -477,7 +477,8 @@ def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     from transformers import TextIteratorStreamer
     if tokenizer is None: raise ValueError('this model has no tokenizer, so it cannot read a prompt')
     stream = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    ids = tokenizer(prompt, return_tensors='pt').to(model.device)
+    ids = tokenizer(prompt, return_tensors='pt') if isinstance(prompt, str) else dict(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
+    ids = {k: v.to(model.device) for k,v in ids.items()}
     settings = {k: v for k,v in settings.items() if v is not None}
     is_drawn = settings.pop('temperature', 1.) > 0
     if is_drawn: settings |= dict(do_sample=True)
@@ -508,13 +509,22 @@ def write_on(
     return text
 
 # %% ../nbs/08d_terminal.ipynb #267be2ba
-def separator_of(
-    folder:Path,  # of a model
-) -> str:         # '' where nothing is known
-    "What stood between prompt and completion when a model was fine-tuned."
-    report = folder/'merge_report.json'
-    found = read_json(report).get('separator') if report.is_file() else None
-    return found if isinstance(found, str) else ''
+def in_its_form(
+    folder:Path,   # of a model
+    tokenizer,     # that was opened with it
+    prompt:str,    # what somebody typed
+) -> tuple:        # (what is shown first, what the model reads: the text itself, or ids)
+    "A prompt in the form that a model was fine-tuned in, where it was."
+    from llm_lab.pairs import read_prompt_form
+    form = read_prompt_form(folder)
+    if form is None or form.kind == 'text': return prompt, prompt
+    if form.kind == 'separator':
+        asked = prompt.removesuffix(form.separator) if form.separator else prompt
+        return asked + form.separator, form.prompt_ids(tokenizer, asked)
+    if not getattr(tokenizer, 'chat_template', None):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+    return prompt + '\n', form.prompt_ids(tokenizer, prompt)
 
 def ask_for_prompts(
     ask=input,  # gives a line, or raises EOFError
@@ -546,11 +556,10 @@ def generate(
     folder = find_model(model)
     if show_info: print(info_page(get_model_info(model), is_short=True) + '\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
-    after = '' if plain else separator_of(folder)
     settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
     for text in ask_for_prompts() if prompt is None else [prompt]:
-        begin = text if text.endswith(after) else text + after
-        write_on(pieces_of(opened, tokenizer, begin, **settings), begin)
+        begin,asked = (text, text) if plain else in_its_form(folder, tokenizer, text)
+        write_on(pieces_of(opened, tokenizer, asked, **settings), begin)
 
 # %% ../nbs/08d_terminal.ipynb #d134a329
 def info_page(
