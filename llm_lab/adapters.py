@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .files import atomic_folder, check_output, find_damage, load_pt, naming_errors, read_json, read_manifest, sha256_of
-from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _output, _put_adapters, _replace, _shared_weights, _sizes,
+from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _shared_weights, _sizes,
                           _some_ids, _untie, add_lora, lora_layers, merge_lora)
 from .runtime import context_of, device_of, evaluating, quiet, resolve_device
 
@@ -43,11 +43,6 @@ def _tensors_of(model, settings:LoRASettings) -> dict:
     if settings.bias == 'lora_only':
         found |= {n: p for n,p in own_bias.items() if n.endswith('.base_layer.bias') or n == 'base_layer.bias'}
     return {_prefix + n: t.detach().cpu().contiguous().clone() for n,t in found.items()}
-
-def _kept_whole(model, settings:LoRASettings) -> list[str]:
-    "Names of the modules that are saved whole."
-    wanted = settings.modules_to_save or ()
-    return [n for n,_ in model.named_modules() if any(n == w or n.endswith('.' + w) for w in wanted)]
 
 def _config_of(model, settings:LoRASettings) -> dict:
     "The settings of the adapters as PEFT writes them."
@@ -162,6 +157,8 @@ def read_adapter(
     config = _read_config(folder/'adapter_config.json')
     odd = {k: config[k] for k in _refused if config.get(k)}
     start = config.get('init_lora_weights', True)
+    if isinstance(start, str):
+        start = start.lower()
     if start not in _starts:
         odd['init_lora_weights'] = start
     if odd:
@@ -180,7 +177,7 @@ def settings_of(
     "PEFT's settings in our dataclass."
     known = {f.name for f in fields(LoRASettings)}
     given = {k: v for k,v in config.items() if k in known and v is not None}
-    if given.get('init_lora_weights') not in ('pissa', 'olora'):
+    if str(given.get('init_lora_weights')).lower() not in ('pissa', 'olora', 'mica'):
         given.pop('init_lora_weights', None)   # the tensors are in the file
     return LoRASettings(**given)
 
@@ -269,7 +266,7 @@ def _check_fits(model, tensors:dict, config:dict, settings:LoRASettings) -> tupl
 
 def _here(model, settings:LoRASettings) -> LoRASettings:
     "Settings without the modules to save that this model does not have (PEFT lists several names and takes what is there)."
-    there = [w for w in settings.modules_to_save or () if any(n == w or n.endswith('.' + w) for n,_ in model.named_modules())]
+    there = [w for w in settings.modules_to_save or () if any(n.endswith(w) for n,_ in model.named_modules())]
     return LoRASettings(**{**{f.name: getattr(settings, f.name) for f in fields(settings)},
                            'modules_to_save': there or None})
 

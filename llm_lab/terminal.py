@@ -468,8 +468,20 @@ def pieces_of(
     **settings,       # temperature, top_k, top_p …
 ):                    # gives new text, piece by piece
     "What a model adds to a prompt, as it comes."
-    if hasattr(model, 'hf_state_dict'): return model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+    if hasattr(model, 'hf_state_dict'):
+        pieces = model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+        return pieces if isinstance(prompt, str) else _as_words(pieces, model.tokenizer)
     return _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings)
+
+def _as_words(ids, tokenizer):
+    "Ids that come one by one, as text; half a character waits for its other half."
+    seen,said = [],''
+    for i in ids:
+        seen.append(i)
+        text = tokenizer.decode(seen)
+        if text.endswith('\ufffd'): continue
+        yield text[len(said):]
+        said = text
 
 def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     "The same for a model of transformers, which writes in a thread."
