@@ -9,12 +9,6 @@ __all__ = ['is_linear', 'LoRALinear', 'LoRAEmbedding', 'LoRASettings', 'find_tar
            'LoRATrainer']
 
 # %% ../nbs/05_lora.ipynb #dfb0c9d3
-from ._moved import finder
-__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
-_all_ = ['save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
-         'preflight', 'sft_trainer', 'finetune', 'SmoLoRA', 'LoRATrainer']   # and by `import *`
-
-# %% ../nbs/05_lora.ipynb #8ebe8cf5
 import math, re, torch
 import torch.nn.functional as F
 from collections import Counter
@@ -22,6 +16,11 @@ from dataclasses import dataclass, field, fields, replace
 from torch import Tensor, nn
 
 from .runtime import evaluating
+from ._moved import finder
+
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
+_all_ = ['save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
+         'preflight', 'sft_trainer', 'finetune', 'SmoLoRA', 'LoRATrainer']   # and by `import *`
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
 def is_linear(
