@@ -263,12 +263,9 @@ class _Dialect:
 
 # %% ../nbs/01a_reading.ipynb #15452e7f
 def _swallowed(taken:list, fields:list[str], dialect:_Dialect) -> bool:
-    "Is a field over several lines really a quote that was never closed? Then each line inside looks like a row of its own."
+    "Is a field over several lines really a quote that was never closed? Then the lines inside go on with the numbers of rows; what can be read as it stands is believed otherwise."
     inside = [line.split(dialect.delimiter) for _,line in taken[1:]]
-    if _are_counting([fields, *inside]): return True
-    if any(len(parts) != len(fields) for parts in inside): return False
-    if fields[0].isdigit(): return all(parts[0].isdigit() for parts in inside)
-    return len(fields) > 2 or len(inside) > 4
+    return _are_counting([fields, *inside])
 
 def _are_counting(rows:list) -> bool:
     "Do lines begin with numbers that grow, as those of rows do?"
