@@ -234,6 +234,8 @@ def _next_record(text:str, at:int, decode) -> int:
     return end - 1 if text[end-1] == ']' and end - 1 > at else len(text)
 
 # %% ../nbs/01a_reading.ipynb #d9eaa518
+_lone_backslash = re.compile(r'(?<!\\)((?:\\\\)*)\\(?![\\"])')   # of C:\dir, which escapes nothing
+
 @dataclass(frozen=True)
 class _Dialect:
     "How the fields of a line are told apart."
@@ -250,6 +252,7 @@ class _Dialect:
         "The fields of a record; None where it cannot be read."
         has_quotes = self.quoted and any('"' in line for line in lines)
         if not has_quotes and not (self.escape and '\\' in lines[0]): return lines[0].split(self.delimiter)
+        if self.escape: lines = [_lone_backslash.sub(r'\1\\\\', line) for line in lines]
         rows = csv.reader([line + '\n' for line in lines], delimiter=self.delimiter, strict=True, escapechar='\\' if self.escape else None)
         try: found = next(rows)
         except (csv.Error, StopIteration): return None
@@ -309,9 +312,10 @@ def _dialect_of(sample:list, delimiter:Optional[str]) -> _Dialect:
     "The dialect with which the first lines of a file lose least."
     header = next((line for _,line in sample if line.strip()), '')
     delimiter = delimiter or max(',;\t|', key=header.count)
-    candidates = [_Dialect(delimiter), _Dialect(delimiter, escape=True)]
+    candidates = [_Dialect(delimiter)]
+    if any('\\"' in line for _,line in sample): candidates.append(_Dialect(delimiter, escape=True))
     if delimiter == '\t': candidates.append(_Dialect(delimiter, quoted=False))
-    if '"' not in ''.join(line for _,line in sample): return candidates[0]
+    if not any('"' in line for _,line in sample): return candidates[0]
     return min(candidates, key=lambda dialect: _cost(dialect, sample))
 
 def _cost(dialect:_Dialect, sample:list) -> int:
@@ -413,7 +417,7 @@ def _table_rows(path, kind:str, lose, options:ReadingOptions):
                     if n_chars > room: raise UnfoldsTooFar(f'its texts unfold to more than {room:,} characters: raise max_unfold={options.max_unfold} if that is right')
     except FileNotFoundError: raise
     except UnfoldsTooFar as e: lose(n+1, str(e))
-    except (OSError, pa.ArrowException) as e: lose(n+1, _table_damage(path, kind, n, e))
+    except (OSError, pa.ArrowException, SystemError, UnicodeError, OverflowError, MemoryError) as e: lose(n+1, _table_damage(path, kind, n, e))
 
 def _table_text(value, top:str, options:ReadingOptions) -> tuple:
     "(text, '') or (None, why not) of one value."
