@@ -207,13 +207,14 @@ def pack_texts(
     from types import SimpleNamespace
     from llm_lab.data_cleaning import split_documents
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
-    with quiet(): train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
-    if isinstance(tokenizer, str):
-        source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
-        tokenizer = make_tokenizer(tokenizer, source, vocab_size)
-    has_marks = tokenizer.eos_id is not None or tokenizer.bos_id is not None
-    if not has_marks: train,val = '\n\n'.join(ds['text']), None
-    return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
+    with quiet():
+        train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
+        if isinstance(tokenizer, str):
+            source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
+            tokenizer = make_tokenizer(tokenizer, source, vocab_size)
+        has_marks = tokenizer.eos_id is not None or tokenizer.bos_id is not None
+        if not has_marks: train,val = '\n\n'.join(ds['text']), None
+        return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
 
 def _cut_in_two(ds) -> tuple:
     "One document as two: nine tenths to learn from, the rest held out."
