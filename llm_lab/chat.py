@@ -173,6 +173,7 @@ class ChatModel:
         self.stop_ids = stop_ids_of(self.tokenizer) if stop_ids is None else stop_ids
         self.name = name
         self.context = context_of(model) or 2048
+        self.front = front_id(self.tokenizer)              # what stands before every text
 
     @classmethod
     def open(cls,

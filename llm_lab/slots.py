@@ -10,6 +10,7 @@ __all__ = ['TextRequest', 'NewToken', 'SlotCache', 'Slots', 'TheirSlots', 'top_l
 import queue, threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import torch
@@ -311,6 +312,7 @@ class SlotEngine:
         self.n_slots = n_slots
         self.max_waiting = max_waiting
         self.waiting = deque()
+        self.calls = deque()
         self.active = []                            # tickets, in the order of the slots
         self.scores = []                            # what each of them chooses from
         self.is_closed = False
@@ -351,6 +353,17 @@ class SlotEngine:
             self.changed.notify()
         return ticket
 
+    def call(self,
+        fn:Callable,  # of no arguments
+    ) -> Future:      # of what it returns
+        "Run a function that uses the model too, in the engine's thread between two steps."
+        done = Future()
+        with self.changed:
+            if self.is_closed: raise RuntimeError('the engine is closed')
+            self.calls.append((fn, done))
+            self.changed.notify()
+        return done
+
     def close(self):
         "End the thread; texts that are not done get an error."
         with self.changed:
@@ -370,6 +383,7 @@ def _run(self:SlotEngine):
     with torch.inference_mode():
         while self._has_work():
             try:
+                self._do_calls()
                 self._let_in()
                 self._choose()
                 if self.active: self.scores = list(self.slots.step([t.row.new[-1] for t in self.active]))
@@ -380,8 +394,16 @@ def _run(self:SlotEngine):
 def _has_work(self:SlotEngine) -> bool:
     "Wait for something to do; False: it is over."
     with self.changed:
-        while not (self.active or self.waiting or self.is_closed): self.changed.wait()
+        while not (self.active or self.waiting or self.calls or self.is_closed): self.changed.wait()
         return not self.is_closed
+
+@patch
+def _do_calls(self:SlotEngine):
+    "What others want of the model."
+    while self.calls:
+        fn,done = self.calls.popleft()
+        try: done.set_result(fn())
+        except Exception as e: done.set_exception(e)
 
 @patch
 def _let_in(self:SlotEngine):
@@ -444,6 +466,7 @@ def _fail(self:SlotEngine, error:Exception):
     with self.changed:
         tickets = self.active + list(self.waiting) if self.is_closed else self.active
         if self.is_closed: self.waiting.clear()
+        while self.is_closed and self.calls: self.calls.popleft()[1].set_exception(error)
     for row in reversed(range(len(self.active))): self.slots.drop(row)
     self.active = []
     self.scores = []
