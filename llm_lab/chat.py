@@ -18,7 +18,8 @@ from .checkpoint import find_model, open_model
 from .files import atomic_write, check_output, read_json, sha256_of
 from .generation import KVCache, Sampling
 from .gpt_model import GPT
-from .runtime import context_of, evaluating, quiet
+from .loader import ModelLoader
+from .runtime import context_of, evaluating, quiet, resolve_device
 from .sft import PromptForm, read_prompt_form
 from .slots import NewToken, TextRequest, TextRow
 from .tokenizer import Tokenizer, front_id
@@ -177,13 +178,15 @@ class ChatModel:
 
     @classmethod
     def open(cls,
-        name:str|Path,   # a run's name, or any model folder
-        **opening,       # device, dtype, verify of `open_model`
+        name:str|Path,                 # a run's name, or any model folder
+        with_transformers:bool=False,  # as a model of transformers, also where a GPT can hold it
+        **opening,                     # device, dtype, verify of `open_model`
     ) -> 'ChatModel':
         "Whatever `open_model` opens."
         folder = find_model(name)
-        with quiet(), warnings.catch_warnings():
-            model,tokenizer = open_model(name, **opening)
+        with quiet():
+            if with_transformers: model,tokenizer = _open_theirs(folder, **opening)
+            else: model,tokenizer = open_model(name, **opening)
         tokenizer = as_tokenizer(tokenizer)
         if tokenizer is None: raise ValueError(f'{folder} has no tokenizer, so nobody can talk to it')
         form = read_prompt_form(folder) if folder.is_dir() else None
@@ -196,6 +199,11 @@ class ChatModel:
         if self.encoder.kind == 'template': return 'it answers in the turns of its chat template'
         if self.encoder.kind == 'separator': return 'it was fine-tuned on pairs: each text gets an answer'
         return 'it has no chat template: it goes on with what you write'
+
+def _open_theirs(folder:Path, device=None, dtype=None, verify=False) -> tuple:
+    "A model and its tokenizer as transformers has them."
+    loader = ModelLoader(folder, device_map=resolve_device(device), dtype=dtype, verify=verify, offline=True, progress=False)
+    return loader.load_model_and_tokenizer()
 
 def check_template(
     tokenizer:Tokenizer,       # as opened

@@ -241,10 +241,12 @@ class TextRow:
         if r.n_top is not None:
             logprobs,token.top = top_logprobs(scores, r.n_top)
             token.logprob = logprobs[i].item()
-        return self._told(token)
+        return self.take(token)
 
-    def _told(self, token:NewToken) -> NewToken:
-        "With its text, and whether it is the last."
+    def take(self,
+        token:NewToken,  # that was chosen, here or elsewhere
+    ) -> NewToken:       # with its text
+        "Write a token down, and say whether it is the last."
         self.new.append(token.id)
         if token.id in self.stop_ids: token.end = 'stop'
         else: token.text = self.writer.add(token.id)
