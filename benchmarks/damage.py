@@ -5,12 +5,13 @@
 Small folders of every kind are built (checkpoint, transformers, shards, another architecture, download, adapter, tokenizer, tokens, .pt, meta.pkl, llama2.c). Each case
 copies one, damages one file (bytes, JSON values, the table of a .safetensors file, a pickle, a link) and opens it. As it should be: the open refuses in words of its own
 (a ValueError, OSError or RuntimeError raised by llm_lab that names a path), or gives a result that computes. Not so: any other error, an open that takes longer
-than 60 s or more than 3 GB, a file touched that is not a temporary one, anything at all written where something is only opened. Exit 1 then.
+than 60 s or more than 3 GB, a process that ends, a file touched that is not a temporary one, anything at all written where something is only opened. Exit 1 then.
+Every case has a process of its own.
 """
 import argparse, collections, contextlib, hashlib, io, json, os, pickle, random, shutil, signal, struct, sys, tempfile, time, traceback, warnings
 from pathlib import Path
 
-os.environ.update(HF_HUB_OFFLINE='1', OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'))
+os.environ.update(HF_HUB_OFFLINE='1', TOKENIZERS_PARALLELISM='false', RUST_BACKTRACE='0', OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'))
 
 def text_of(n): return [f'the cat number {i} sat on the mat, and the dog {i*i % 97} on the log' for i in range(n)]
 
@@ -378,6 +379,28 @@ def one_case(rng, base, group, work):
     if state_of(work) != before: outcome = 'touched',outcome[1]
     return outcome, done, error
 
+def in_child(work):
+    "What a function returns, run in a forked process; None: that process did not come to its end."
+    out,into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(out)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)             # a library that aborts says so there
+            with os.fdopen(into, 'wb') as f: pickle.dump(work(), f)
+        finally: os._exit(0)
+    os.close(into)
+    with os.fdopen(out, 'rb') as f: said = f.read()
+    os.waitpid(pid, 0)
+    try: return pickle.loads(said)
+    except (EOFError, pickle.UnpicklingError): return None
+
+def tried(rng, base, group, work):
+    "One case, as plain values: outcome, where, what was done, kind of error, its words, its traceback."
+    (outcome,where),done,error = one_case(rng, base, group, work)
+    trace = ''.join(traceback.format_exception(error)) if error else ''
+    return outcome, where, done, type(error).__name__, str(error)[:160], trace
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument('--cases', type=int, default=5000)
@@ -411,16 +434,14 @@ def main():
         for i in range(args.cases) if args.case is None else [args.case]:
             rng = random.Random(f'{args.seed}.{i}')
             group = names[i % len(names)]
-            (outcome,where),done,error = one_case(rng, bases[group], group, Path(d)/'work')
+            found = in_child(lambda: tried(rng, bases[group], group, Path(d)/'work'))
+            outcome,where,done,kind,said,trace = found or ('ended', '', group, '', '', '')
             table[group][outcome] += 1
-            if args.case is not None:
-                print(outcome, where, '|', done)
-                if error: traceback.print_exception(error)
+            if args.case is not None: print(outcome, where, '|', done, trace, sep='\n')
             if outcome in ('refused', 'accepted'): continue
-            kind = outcome, type(error).__name__, where
-            odd[kind] += 1
-            examples.setdefault(kind, (i, done, str(error)[:160]))
-    kinds = ['refused', 'accepted', 'by accident', 'foreign', 'hang', 'touched']
+            odd[outcome, kind, where] += 1
+            examples.setdefault((outcome, kind, where), (i, done, said))
+    kinds = ['refused', 'accepted', 'by accident', 'foreign', 'hang', 'ended', 'touched']
     print(f'{"":22}' + ''.join(f'{k:>13}' for k in ['cases', *kinds]))
     for group,row in table.items(): print(f'{group:22}{sum(row.values()):13,}' + ''.join(f'{row[k]:13,}' for k in kinds))
     total = collections.Counter()

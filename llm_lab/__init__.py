@@ -1,7 +1,10 @@
 """Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
 __version__ = "0.1.0"
 
+import warnings as _warnings
 from importlib import import_module as _import
+
+_warnings.filterwarnings('ignore', message='IProgress not found')   # tqdm's, once in every page: our bars need no widgets
 
 # Main names and the module each is defined in: importing the package loads none of them, the first use of a name loads its module.
 _names = {
@@ -26,7 +29,8 @@ _names = {
     'museum': 'convert_legacy_checkpoint',
     'lora': 'LoRALinear LoRASettings add_lora merge_lora',
     'adapters': 'save_adapter load_adapter save_merged check_certificate',
-    'sft': 'preflight SFTSettings read_prompt_form',
+    'pairs': 'read_examples PromptForm read_prompt_form',
+    'sft': 'preflight SFTSettings',
     'smolora': 'SmoLoRA LoRATrainer',
     'eval': 'perplexity bits_per_byte plot_token_losses',
     'opponents': 'compression_bits_per_byte ngram_bits_per_byte clean_documents heldout_scores',

@@ -322,6 +322,7 @@ class BPECodec:
         self.pattern = pattern
         self.n_tokens = max(ranks.values())+1
         self.tokens = {i: t for t,i in ranks.items()}
+        if len(self.tokens) < len(ranks): raise ValueError('two tokens of this vocabulary have one id')   # tiktoken would panic
         never = {'<|endoftext|>': self.n_tokens}  # never allowed in a text; with no special token at all tiktoken searches for nothing, slowly
         self.tiktoken = tiktoken.Encoding('llm_lab', pat_str=pattern, mergeable_ranks=ranks, special_tokens=never)
     def encode(self,

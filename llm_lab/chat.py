@@ -2,7 +2,8 @@
 
 # %% auto #0
 __all__ = ['CHAT_TOKENS', 'CHAT_TEMPLATE', 'add_chat_tokens', 'grow_vocab', 'template_sha256', 'as_tokenizer', 'TurnEncoder',
-           'stop_ids_of', 'ChatModel', 'check_template', 'fit_turns', 'PrefixReader', 'Chat']
+           'stop_ids_of', 'ChatModel', 'check_template', 'fit_turns', 'PrefixReader', 'Chat', 'do_command',
+           'chat_command', 'talk', 'answer_aloud']
 
 # %% ../nbs/09_chat.ipynb #631170cd
 import copy, json, re, sys, warnings
@@ -22,6 +23,7 @@ from .loader import ModelLoader
 from .runtime import context_of, evaluating, quiet, resolve_device
 from .sft import PromptForm, read_prompt_form
 from .slots import NewToken, TextRequest, TextRow
+from .terminal import ask_for_prompts, write_on
 from .tokenizer import Tokenizer, front_id
 
 # %% ../nbs/09_chat.ipynb #3dadc01c
@@ -373,3 +375,68 @@ class Chat:
         return path
 
     def __repr__(self): return '\n'.join(f'{t["role"]}: {t["content"]}' for t in self.turns) or 'nothing was said yet'
+
+# %% ../nbs/09_chat.ipynb #f87ae03c
+def _say_help():
+    "What may be typed."
+    print('/reset begins anew, /system TEXT says something before everything, /save FILE keeps the conversation, /quit ends; Ctrl-C stops an answer')
+
+def do_command(
+    chat:Chat,   # it is about
+    line:str,    # begins with /
+) -> bool:       # False: that was all
+    "Do what a line that begins with a slash says."
+    word,_,rest = line.strip().partition(' ')
+    if word == '/quit': return False
+    if word == '/reset':
+        chat.reset()
+        print('(a new conversation)')
+    elif word == '/system':
+        chat.system = rest or None
+        chat.reset()
+        print(f'(a new conversation, with {rest!r} before it)' if rest else '(a new conversation, with nothing before it)')
+    elif word == '/save': print(f'({chat.save(rest)} written)' if rest else '(say where: /save talk.json)')
+    else: _say_help()
+    return True
+
+# %% ../nbs/09_chat.ipynb #0ad29bf4
+def chat_command(
+    model:str,                        # a run's name, or any model folder
+    *,
+    system:Optional[str]=None,        # said before everything
+    max_new_tokens:int=200,           # longest answer
+    temperature:float=0.7,            # 0: always the likeliest token
+    top_k:Optional[int]=None,         # choose among the k likeliest only
+    top_p:Optional[float]=None,       # choose among the likeliest that together reach this share
+    repetition_penalty:float=1.,      # above 1: avoid what was said
+    seed:Optional[int]=None,          # same seed, same answers
+    **opening,                        # how the model is opened
+) -> None:
+    "Talk to a model, and see each answer as it is written."
+    opened = ChatModel.open(model, **opening)
+    chat = Chat(opened, system, max_new_tokens, Sampling(temperature, top_k, top_p, None, repetition_penalty), seed)
+    print(f'{model}: {opened.says}.')
+    if sys.stdin.isatty(): _say_help()
+    talk(chat)
+
+def talk(
+    chat:Chat,          # with whom
+    ask:Callable=input, # gives a line, or raises EOFError
+) -> None:
+    "Lines in, answers out, until there are no more."
+    for line in ask_for_prompts(ask, is_told=False):
+        if line.startswith('/'):
+            if not do_command(chat, line): return
+            continue
+        try: answer_aloud(chat, line)
+        except ValueError as e: print(f'({e})')
+
+def answer_aloud(
+    chat:Chat,   # with whom
+    text:str,    # what was said
+) -> None:
+    "Write an answer as it comes; Ctrl-C stops it, and what was written stays."
+    pieces = chat.stream(text)
+    write_on(pieces)
+    pieces.close()
+    if chat.n_left_out: print(f'(the oldest {chat.n_left_out} turns no longer fit, and were left out)')

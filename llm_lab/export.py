@@ -9,6 +9,7 @@ __all__ = ['gguf_fields', 'llama_cpp_pattern', 'vocabulary_fields', 'pair_neighb
 
 # %% ../nbs/10_export.ipynb #70b7865e
 import json, math, warnings
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -35,15 +36,23 @@ def gguf_fields(
     config:GPTConfig,  # sizes and family
 ) -> dict:             # field, without the family's name in front -> value
     "What llama.cpp wants to know about a model's shape."
-    c = config
-    if c.arch not in _shapes: raise ValueError(f'llama.cpp has no model of arch {c.arch!r}; it can hold {", ".join(map(repr, _shapes))}')
-    fields = {'context_length': c.block_size, 'embedding_length': c.n_embd, 'block_count': c.n_layer, 'vocab_size': c.vocab_size,
-              'feed_forward_length': c.n_inner, 'attention.head_count': c.n_head, 'attention.head_count_kv': c.n_kv_head}
-    if c.norm == 'layernorm': fields['attention.layer_norm_epsilon'] = float(c.norm_eps)
-    else: fields['attention.layer_norm_rms_epsilon'] = float(c.norm_eps)
-    if c.has_rope:
-        fields['rope.freq_base'] = float(c.rope_theta)
-        fields |= {name: c.head_dim for name in ('rope.dimension_count', 'attention.key_length', 'attention.value_length')}
+    if config.arch not in _shapes:
+        raise ValueError(f'llama.cpp has no model of arch {config.arch!r}; it can hold {", ".join(map(repr, _shapes))}')
+    fields = {
+        'context_length': config.block_size,
+        'embedding_length': config.n_embd,
+        'block_count': config.n_layer,
+        'vocab_size': config.vocab_size,
+        'feed_forward_length': config.n_inner,
+        'attention.head_count': config.n_head,
+        'attention.head_count_kv': config.n_kv_head,
+    }
+    norm = 'layer_norm' if config.norm == 'layernorm' else 'layer_norm_rms'
+    fields[f'attention.{norm}_epsilon'] = float(config.norm_eps)
+    if config.has_rope:
+        fields['rope.freq_base'] = float(config.rope_theta)
+        for name in ('rope.dimension_count', 'attention.key_length', 'attention.value_length'):
+            fields[name] = config.head_dim
     return fields
 
 # %% ../nbs/10_export.ipynb #61a25774
@@ -56,42 +65,60 @@ def _steps(pre:dict|None) -> list[dict]:
     if pre is None: return []
     return pre['pretokenizers'] if pre['type'] == 'Sequence' else [pre]
 
+def _pattern_name(steps:list[dict]) -> str|None:
+    "The name of a pattern that is compiled into llama.cpp."
+    kinds = [s['type'] for s in steps]
+    uses_gpt2 = steps[-1].get('use_regex')
+    if kinds == ['ByteLevel'] and uses_gpt2: return 'gpt-2'
+    if kinds == ['Digits', 'ByteLevel'] and uses_gpt2 and steps[0]['individual_digits']: return 'smollm'
+    if kinds == ['Split', 'ByteLevel']: return _patterns.get(steps[0]['pattern'].get('Regex'))
+
 def llama_cpp_pattern(
-    tokenizer,  # a `Tokenizer`
-) -> str:       # the name llama.cpp has for the way it cuts text
+    tokenizer:'Tokenizer',  # the vocabulary
+) -> str:                   # the name llama.cpp has for the way it cuts text
     "How a vocabulary cuts text, in llama.cpp's words; or why it cannot be held there."
     spec = json.loads(tokenizer.to_tokenizers().to_str())
     steps = _steps(spec['pre_tokenizer'])
-    kinds = [s['type'] for s in steps]
     way_out = 'Export to ONNX instead, or train a vocabulary with train_bpe'
-    if spec['model']['type'] != 'BPE' or not kinds or kinds[-1] != 'ByteLevel':
+    if spec['model']['type'] != 'BPE' or not steps or steps[-1]['type'] != 'ByteLevel':
         raise ValueError(f'llama.cpp has no {tokenizer.token_kind!r} vocabulary of this kind: it holds byte-level BPE. {way_out}')
-    if not spec['model']['merges']: return 'gpt-2'                          # single bytes: nothing to join, wherever it cuts
-    if kinds == ['ByteLevel'] and steps[0]['use_regex']: return 'gpt-2'
-    if kinds == ['Digits', 'ByteLevel'] and steps[0]['individual_digits'] and steps[1]['use_regex']: return 'smollm'
-    pattern = steps[0].get('pattern', {}).get('Regex')
-    if kinds == ['Split', 'ByteLevel'] and pattern in _patterns: return _patterns[pattern]
-    raise ValueError(f'llama.cpp does not know how this vocabulary cuts text ({pattern or " + ".join(kinds)}). {way_out}')
+    if not spec['model']['merges']: return 'gpt-2'         # single bytes: nothing to join, wherever it cuts
+    if name := _pattern_name(steps): return name
+    cuts = steps[0].get('pattern', {}).get('Regex') or ' + '.join(s['type'] for s in steps)
+    raise ValueError(f'llama.cpp does not know how this vocabulary cuts text ({cuts}). {way_out}')
 
 # %% ../nbs/10_export.ipynb #4c4bd404
 def vocabulary_fields(
-    tokenizer,        # a `Tokenizer`
-    vocab_size:int,   # rows of the model's table; at least as many as there are tokens
-) -> dict:            # field -> value
+    tokenizer:'Tokenizer',  # the vocabulary
+    vocab_size:int,         # rows of the model's table; at least as many as there are tokens
+) -> dict:                  # field -> value
     "A byte-level BPE vocabulary as llama.cpp reads it."
     pattern = llama_cpp_pattern(tokenizer)
     spec = json.loads(tokenizer.to_tokenizers().to_str())
-    added = {t['content']: t['id'] for t in spec['added_tokens']}
-    names = {i: t for t,i in {**spec['model']['vocab'], **added}.items()}
+    special = {t['content']: t['id'] for t in spec['added_tokens']}
+    names = {i: name for name,i in {**spec['model']['vocab'], **special}.items()}
     merges = [m if isinstance(m, str) else ' '.join(m) for m in spec['model']['merges']]
-    kinds = [5 if i not in names else 3 if names[i] in added else 1 for i in range(vocab_size)]
-    fields = {'model': 'gpt2', 'pre': pattern, 'tokens': [names.get(i, f'[PAD{i}]') for i in range(vocab_size)],
-              'token_type': kinds, 'merges': merges or ['Ā Ā']}                # an empty list is refused; this one joins nothing
-    hf = tokenizer.to_hf()
-    ids = {'bos': hf.bos_token_id, 'eos': hf.eos_token_id, 'padding': hf.pad_token_id}
-    fields |= {f'{role}_token_id': i for role,i in ids.items() if i is not None}
-    fields['add_bos_token'] = hf.bos_token_id is not None and hf('x').input_ids[0] == hf.bos_token_id
-    if hf.chat_template: fields['chat_template'] = hf.chat_template
+    fields = {
+        'model': 'gpt2',
+        'pre': pattern,
+        'tokens': [names.get(i, f'[PAD{i}]') for i in range(vocab_size)],
+        'token_type': [_token_kind(names.get(i), special) for i in range(vocab_size)],
+        'merges': merges or ['Ā Ā'],                       # an empty list is refused; this one joins nothing
+    }
+    return fields | _role_fields(tokenizer.to_hf())
+
+def _token_kind(name:str|None, special:dict) -> int:
+    "llama.cpp's number for what a token is."
+    if name is None: return 5
+    return 3 if name in special else 1
+
+def _role_fields(tokenizer) -> dict:
+    "Which tokens open, end and fill a text, and how a chat is written."
+    ids = {'bos': tokenizer.bos_token_id, 'eos': tokenizer.eos_token_id, 'padding': tokenizer.pad_token_id}
+    fields = {f'{role}_token_id': i for role,i in ids.items() if i is not None}
+    first = tokenizer('x').input_ids[0]
+    fields['add_bos_token'] = first == tokenizer.bos_token_id
+    if tokenizer.chat_template: fields['chat_template'] = tokenizer.chat_template
     return fields
 
 # %% ../nbs/10_export.ipynb #27cd7f4c
@@ -117,12 +144,14 @@ def _turned(name:str, values:np.ndarray, config:GPTConfig, turn) -> np.ndarray:
     if config.arch == 'gpt2': return values.T if '.c_' in name and name.endswith('.weight') else values
     if config.arch != 'llama': return values
     if '.q_proj.' in name: return turn(values, config.n_head)
-    return turn(values, config.n_kv_head) if '.k_proj.' in name else values
+    if '.k_proj.' in name: return turn(values, config.n_kv_head)
+    return values
 
 def _names(config:GPTConfig) -> dict:
     "Our transformers name of each tensor -> llama.cpp's."
     gguf = _gguf()
-    table = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, _shapes[config.arch]), config.n_layer)
+    kind = getattr(gguf.MODEL_ARCH, _shapes[config.arch])
+    table = gguf.get_tensor_name_map(kind, config.n_layer)
     with torch.device('meta'): empty = GPT(config)
     return {name: table.get_name(name, try_suffixes=('.weight', '.bias')) for name in hf_state_dict(empty)}
 
@@ -130,18 +159,24 @@ def gguf_tensors(
     model:GPT,                 # to export
 ) -> dict[str, np.ndarray]:    # llama.cpp's name -> float32 values
     "All weights as llama.cpp names and lays them."
-    c,tensors = model.config,{}
-    names = _names(c)
+    config,tensors = model.config,{}
+    names = _names(config)
     for name,weight in hf_state_dict(model).items():
         values = weight.detach().float().cpu().numpy()
-        tensors[names[name]] = np.ascontiguousarray(_turned(name, values, c, pair_neighbours))
-    if c.rope_scaling: tensors['rope_freqs.weight'] = _slowed_by(c)
+        values = _turned(name, values, config, pair_neighbours)
+        tensors[names[name]] = np.ascontiguousarray(values)
+    if config.rope_scaling: tensors['rope_freqs.weight'] = _slowed_by(config)
     return tensors
 
 def _slowed_by(config:GPTConfig) -> np.ndarray:
     "How much Llama 3.1's scaling slows each pair of channels down; llama.cpp keeps these as a tensor."
-    angles = [rope_table(2, config.head_dim, config.rope_theta, s)[1][1, config.head_dim//2:].asin() for s in (None, config.rope_scaling)]
-    return (angles[0]/angles[1]).numpy().astype(np.float32)
+    plain,slowed = (_first_angles(config, scaling) for scaling in (None, config.rope_scaling))
+    return (plain/slowed).numpy().astype(np.float32)
+
+def _first_angles(config:GPTConfig, scaling:dict|None) -> Tensor:
+    "By how much each pair of channels turns from one token to the next; (D/2,)."
+    _,sine = rope_table(2, config.head_dim, config.rope_theta, scaling)
+    return sine[1, config.head_dim//2:].asin()
 
 # %% ../nbs/10_export.ipynb #583bc481
 _kinds = {'f32': 'F32', 'f16': 'F16', 'bf16': 'BF16', 'q8_0': 'Q8_0', 'q4_0': 'Q4_0'}
@@ -159,33 +194,35 @@ def stored_as(
 # %% ../nbs/10_export.ipynb #41318631
 @torch.no_grad()
 def output_change(
-    before,            # ids (B, T) -> logits, the model
-    after,             # the same, what became of it
+    before:Callable,   # ids (B, T) -> logits, the model
+    after:Callable,    # the same, what became of it
     rows:list[Tensor], # (T,) token ids of held-out text
 ) -> dict:             # `max_logprob_change`, `kl` (mean nats a token), `top1_agreement`, `n_tokens`
     "How far two models are apart on the same text."
     largest,kl,same,n = 0.,0.,0,0
     for row in rows:
-        p,q = (torch.log_softmax(model(row[None])[0][0].float(), -1) for model in (before, after))   # (T, V)
-        largest = max(largest, (p - q).abs().max().item())
-        kl += (p.exp()*(p - q)).sum().item()
+        p,q = (torch.log_softmax(model(row[None])[0][0].double(), -1) for model in (before, after))   # (T, V)
+        change = p - q
+        largest = max(largest, change.abs().max().item())
+        kl += (p.exp()*change).sum().item()
         same += (p.argmax(-1) == q.argmax(-1)).sum().item()
         n += len(row)
     return dict(max_logprob_change=largest, kl=max(kl, 0.)/n, top1_agreement=same/n, n_tokens=n)
+
+# %% ../nbs/10_export.ipynb #f5e6233b
+_limits = {'f32': 1e-6, 'f16': 1e-4, 'bf16': 3e-3, 'q8_0': 3e-3, 'q4_0': 0.5, 'int8': 3e-2, 'onnx': 1e-6}   # mean KL, nats a token
+_some_words = ['The first line of a file says what it is about.', 'If nothing is found, an empty list is returned.',
+               'It was late, and the train had gone.', 'Water boils at a hundred degrees when the pressure is that of the sea.']
 
 def _rows_of(texts:list[str], model:GPT, n_rows:int=32) -> list[Tensor]:
     "The beginnings of some texts, as the model reads them."
     ids = [model.tokenizer.encode(t)[:model.config.block_size] for t in texts[:n_rows]]
     return [torch.as_tensor(np.asarray(i), dtype=torch.long) for i in ids if len(i) > 1]
 
-def _greedy_equal(before:GPT, after:GPT, texts:list[str], n:int=8) -> tuple[int, int]:
-    "How many beginnings both go on from in the same words; of how many."
+def _greedy(model:GPT, texts:list[str], n:int=8) -> list[str]:
+    "How the first texts go on behind their first third."
     starts = [t[:max(8, len(t)//3)] for t in texts[:n]]
-    wrote = [[m.generate(s, max_new_tokens=16, temperature=0) for s in starts] for m in (before, after)]
-    return sum(a == b for a,b in zip(*wrote)), len(starts)
-
-# %% ../nbs/10_export.ipynb #f5e6233b
-_limits = {'f32': 1e-6, 'f16': 1e-4, 'bf16': 3e-3, 'q8_0': 3e-3, 'q4_0': 0.5, 'int8': 3e-2, 'onnx': 1e-6}   # mean KL, nats a token
+    return [model.generate(s, max_new_tokens=16, temperature=0) for s in starts]
 
 def certificate(
     before:GPT,              # the model
@@ -196,19 +233,18 @@ def certificate(
     texts = list(texts or _some_words)
     with evaluating(before), evaluating(after):
         found = output_change(before, after, _rows_of(texts, before))
-        same,n = _greedy_equal(before, after, texts)
-        bits = [float(bits_per_byte(m, texts, before.tokenizer, progress=False)) for m in (before, after)]
-    return dict(found, greedy_equal=same, greedy_texts=n, bits_per_byte_before=bits[0], bits_per_byte_after=bits[1], n_texts=len(texts))
-
-_some_words = ['The first line of a file says what it is about.', 'If nothing is found, an empty list is returned.', 'It was late, and the train had gone.',
-               'Water boils at a hundred degrees when the pressure is that of the sea.']
+        wrote = [_greedy(model, texts) for model in (before, after)]
+        bits = [float(bits_per_byte(model, texts, before.tokenizer, progress=False)) for model in (before, after)]
+    same = sum(a == b for a,b in zip(*wrote))
+    return dict(found, greedy_equal=same, greedy_texts=len(wrote[0]), bits_per_byte_before=bits[0], bits_per_byte_after=bits[1], n_texts=len(texts))
 
 # %% ../nbs/10_export.ipynb #890406da
 def _as_gpt(model) -> GPT:
     "A GPT from a model, or from a name or folder."
     from llm_lab.checkpoint import open_model
     if isinstance(model, (str, Path)): model,_ = open_model(model, device='cpu')
-    if not isinstance(model, GPT): raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')
+    if not isinstance(model, GPT):
+        raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')
     if model.tokenizer is None: raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
     return model
 
@@ -217,17 +253,20 @@ def _place(path, ending:str, force:bool) -> Path:
     path = Path(path)
     if path.suffix != ending: raise ValueError(f'{path} should end in {ending}')
     check_output(path.parent, 'export', force)
-    if path.exists() and not force and path.name not in (_reported(path.parent)): raise OutputError(f'{path} is there already: choose another name')
+    if path.exists() and not force and path.name not in _reported(path.parent):
+        raise OutputError(f'{path} is there already: choose another name')
     return path
 
 def _reported(folder:Path) -> dict:
     "The exports of a folder, by file."
-    return read_json(folder/'export_report.json') if (folder/'export_report.json').is_file() else {}
+    report = folder/'export_report.json'
+    return read_json(report) if report.is_file() else {}
 
 def _note(path:Path, about:dict) -> dict:
     "Enter a file into the report of its folder."
     from llm_lab import __version__
-    entry = dict(about, size=path.stat().st_size, sha256=sha256_of(path), versions={'llm_lab': __version__, 'torch': torch.__version__})
+    versions = {'llm_lab': __version__, 'torch': torch.__version__}
+    entry = dict(about, size=path.stat().st_size, sha256=sha256_of(path), versions=versions)
     write_json(path.parent/'export_report.json', {**_reported(path.parent), path.name: entry})
     write_manifest(path.parent, 'export')
     return entry
@@ -243,27 +282,33 @@ def _check_limit(found:dict, dtype:str, force:bool) -> dict:
 def _write_gguf(path:Path, arch:str, fields:dict, vocabulary:dict, tensors:dict, dtype:str) -> None:
     "Fields, list of tensors, numbers."
     gguf = _gguf()
-    kinds = gguf.GGMLQuantizationType
-    w = gguf.GGUFWriter(path, arch)
-    w.add_name('llm_lab')
-    w.add_file_type(getattr(gguf.LlamaFileType, _file_types[dtype]))
-    for key,value in fields.items(): _add(w, f'{arch}.{key}', value)
-    for key,value in vocabulary.items(): _add(w, f'tokenizer.{"" if key == "chat_template" else "ggml."}{key}', value)
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_name('llm_lab')
+    writer.add_file_type(getattr(gguf.LlamaFileType, _file_types[dtype]))
+    for key,value in fields.items(): _add(writer, f'{arch}.{key}', value)
+    for key,value in vocabulary.items():
+        group = 'tokenizer' if key == 'chat_template' else 'tokenizer.ggml'
+        _add(writer, f'{group}.{key}', value)
     for tensor,values in tensors.items():
-        kind = getattr(kinds, _kinds[stored_as(tensor, values, dtype)])
-        w.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
-    for step in (w.write_header_to_file, w.write_kv_data_to_file, w.write_tensors_to_file, w.close): step()
+        kind = gguf.GGMLQuantizationType[_kinds[stored_as(tensor, values, dtype)]]
+        writer.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 def _add(writer, key:str, value) -> None:
     "One field, in the type that llama.cpp expects."
-    if isinstance(value, bool): writer.add_bool(key, value)
-    elif isinstance(value, int): writer.add_uint32(key, value)
-    elif isinstance(value, float): writer.add_float32(key, value)
-    elif isinstance(value, str): writer.add_string(key, value)
-    else: writer.add_array(key, value)
+    kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    kinds[type(value)](key, value)
+
+def _write_modelfile(path:Path, model:GPT) -> None:
+    "What `ollama create` reads: which file, and how long it can look back."
+    lines = [f'FROM ./{path.name}', f'PARAMETER num_ctx {model.config.block_size}', 'PARAMETER temperature 0.8', '']
+    with atomic_write(path.parent/'Modelfile') as part: part.write_text('\n'.join(lines), encoding='utf-8')
 
 def export_gguf(
-    model,                        # a `GPT`, or the name or folder of one
+    model:GPT|str|Path,           # a model, or its name or folder
     path:str|Path,                # the file, ending in .gguf
     dtype:str='f32',              # 'f32', 'f16', 'bf16', 'q8_0' or 'q4_0': how matrices are stored
     texts:list[str]|None=None,    # held-out text for the certificate; None: some words of English
@@ -272,19 +317,16 @@ def export_gguf(
     "Write a model for llama.cpp and Ollama, read it back, and say what changed."
     if dtype not in _kinds: raise ValueError(f'unknown dtype {dtype!r}; known: {", ".join(map(repr, _kinds))}')
     model = _as_gpt(model)
-    fields,vocabulary = gguf_fields(model.config),vocabulary_fields(model.tokenizer, model.config.vocab_size)
+    fields = gguf_fields(model.config)
+    vocabulary = vocabulary_fields(model.tokenizer, model.config.vocab_size)
     tensors = gguf_tensors(model)
     path = _place(path, '.gguf', force)
     with atomic_write(path) as part:
         _write_gguf(part, model.config.arch, fields, vocabulary, tensors, dtype)
-        found = _check_limit(certificate(model, read_gguf(part, model), texts), dtype, force)
+        found = certificate(model, read_gguf(part, model), texts)
+        found = _check_limit(found, dtype, force)
     _write_modelfile(path, model)
     return _note(path, dict(found, format='gguf', pattern=vocabulary['pre']))
-
-def _write_modelfile(path:Path, model:GPT) -> None:
-    "What `ollama create` reads: which file, and how long it can look back."
-    with atomic_write(path.parent/'Modelfile') as part:
-        part.write_text(f'FROM ./{path.name}\nPARAMETER num_ctx {model.config.block_size}\nPARAMETER temperature 0.8\n', encoding='utf-8')
 
 # %% ../nbs/10_export.ipynb #16c71f28
 def read_gguf(
@@ -293,13 +335,12 @@ def read_gguf(
 ) -> GPT:           # a model with the numbers of the file
     "The weights of a GGUF file, as a model of ours."
     gguf = _gguf()
-    c = like.config
     stored = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
     state = {}
-    for ours,theirs in _names(c).items():
-        values = _turned(ours, stored[theirs], c, part_neighbours)
-        state[ours] = torch.from_numpy(np.ascontiguousarray(values, np.float32).copy())
-    model = GPT(c, like.tokenizer)
+    for ours,theirs in _names(like.config).items():
+        values = _turned(ours, stored[theirs], like.config, part_neighbours)
+        state[ours] = torch.from_numpy(np.array(values, np.float32, order='C'))
+    model = GPT(like.config, like.tokenizer)
     return load_hf_state_dict(model, state).eval()
 
 # %% ../nbs/10_export.ipynb #3ccf1ba6
@@ -335,7 +376,8 @@ def quantize_int8(
     small = deepcopy(model).eval()
     for block in small.blocks:
         for part,names in ((block.attn, ('qkv', 'out')), (block.mlp, ('up', 'down'))):
-            for name in names: setattr(part, name, Int8Linear(getattr(part, name)))
+            for name in names:
+                setattr(part, name, Int8Linear(getattr(part, name)))
     return small.requires_grad_(False)
 
 # %% ../nbs/10_export.ipynb #6505625e
@@ -344,7 +386,9 @@ class _Logits(nn.Module):
     def __init__(self, model:GPT):
         super().__init__()
         self.model = model
-    def forward(self, input_ids): return self.model(input_ids, mask=_past_of(input_ids.shape[1], 0))[0]
+    def forward(self, input_ids):
+        mask = _past_of(input_ids.shape[1], 0)
+        return self.model(input_ids, mask=mask)[0]
 
 def _past_of(T:int, before:int) -> Tensor:
     "Who may look where, for sizes that are not known while a graph is drawn; (1, 1, T, before + T)."
@@ -360,9 +404,12 @@ class _Past:
 
 class _PastLayer:
     "The past of one block."
-    def __init__(self, k:Tensor, v:Tensor): self.k,self.v = k,v
+    def __init__(self, k:Tensor, v:Tensor):
+        self.k = k
+        self.v = v
     def add(self, k:Tensor, v:Tensor) -> tuple[Tensor, Tensor]:
-        self.k,self.v = torch.cat([self.k, k], 2),torch.cat([self.v, v], 2)
+        self.k = torch.cat([self.k, k], 2)
+        self.v = torch.cat([self.v, v], 2)
         return self.k, self.v
 
 class _Step(nn.Module):
@@ -372,14 +419,48 @@ class _Step(nn.Module):
         self.model = model
     def forward(self, input_ids, past_keys, past_values):
         past = _Past(past_keys, past_values)
-        T,S = input_ids.shape[1],past_keys.shape[3]
+        T = input_ids.shape[1]
+        S = past_keys.shape[3]
         places = (torch.arange(T) + S).expand(input_ids.shape)
         logits = self.model(input_ids, position_ids=places, cache=past, mask=_past_of(T, S))[0]
-        return logits, torch.stack([l.k for l in past.layers]), torch.stack([l.v for l in past.layers])
+        keys = torch.stack([layer.k for layer in past.layers])
+        values = torch.stack([layer.v for layer in past.layers])
+        return logits, keys, values
 
 # %% ../nbs/10_export.ipynb #6e669fde
+def _open_sizes(config:GPTConfig) -> tuple:
+    "Batch, length and past: the sizes that a graph leaves open."
+    Dim = torch.export.Dim
+    return Dim('batch', min=1), Dim('length', min=1, max=config.block_size), Dim('past', min=0, max=config.block_size)
+
+def _draw_whole(model:GPT, path:Path) -> None:
+    "Ids in, scores out."
+    B,T,_ = _open_sizes(model.config)
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    _trace(_Logits(model), (ids,), {'input_ids': {0: B, 1: T}}, ['logits'], path)
+
+def _draw_step(model:GPT, path:Path) -> None:
+    "Ids and past in, scores and past out."
+    config = model.config
+    B,T,S = _open_sizes(config)
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    past = torch.zeros(config.n_layer, 2, config.n_kv_head, 4, config.head_dim)
+    shapes = {'input_ids': {0: B, 1: T}, 'past_keys': {1: B, 3: S}, 'past_values': {1: B, 3: S}}
+    _trace(_Step(model), (ids, past, past.clone()), shapes, ['logits', 'keys', 'values'], path)
+
+def _trace(module:nn.Module, inputs:tuple, shapes:dict, outputs:list, path:Path) -> None:
+    "One graph, one file."
+    import logging
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    with warnings.catch_warnings(), evaluating(module), torch.no_grad():
+        warnings.simplefilter('ignore')                    # about the library's own insides
+        program = torch.onnx.export(module, inputs, dynamo=True, dynamic_shapes=shapes,
+                                    input_names=list(shapes), output_names=outputs, verbose=False)
+    program.save(path)
+
+# %% ../nbs/10_export.ipynb #78b6651a
 def export_onnx(
-    model,                      # a `GPT`, or the name or folder of one
+    model:GPT|str|Path,         # a model, or its name or folder
     path:str|Path,              # the file, ending in .onnx
     with_cache:bool=False,      # the past as inputs and outputs, for writing token by token
     texts:list[str]|None=None,  # held-out text for the certificate
@@ -390,36 +471,29 @@ def export_onnx(
     except ImportError: raise ImportError('ONNX needs onnx, onnxscript and onnxruntime: pip install "llm_lab[export]"') from None
     model = _as_gpt(model).eval()
     path = _place(path, '.onnx', force)
-    ids = torch.zeros(2, 3, dtype=torch.long)
-    B,T = torch.export.Dim('batch', min=1), torch.export.Dim('length', min=1, max=model.config.block_size)
-    with atomic_write(path) as part, torch.no_grad():
-        if not with_cache: _trace(_Logits(model), (ids,), {'input_ids': {0: B, 1: T}}, ['logits'], part)
-        else:
-            c = model.config
-            past = torch.zeros(c.n_layer, 2, c.n_kv_head, 4, c.head_dim)
-            S = torch.export.Dim('past', min=0, max=c.block_size)
-            shapes = {'input_ids': {0: B, 1: T}, 'past_keys': {1: B, 3: S}, 'past_values': {1: B, 3: S}}
-            _trace(_Step(model), (ids, past, past.clone()), shapes, ['logits', 'keys', 'values'], part)
-        found = _check_limit(_onnx_certificate(model, part, with_cache, texts), 'onnx', force)
-    with atomic_write(path.parent/'tokenizer.json') as part: part.write_text(model.tokenizer.to_tokenizers().to_str(pretty=True), encoding='utf-8')
+    draw = _draw_step if with_cache else _draw_whole
+    with atomic_write(path) as part:
+        draw(model, part)
+        found = _onnx_certificate(model, part, with_cache, texts)
+        found = _check_limit(found, 'onnx', force)
+    vocabulary = model.tokenizer.to_tokenizers().to_str(pretty=True)
+    with atomic_write(path.parent/'tokenizer.json') as part: part.write_text(vocabulary, encoding='utf-8')
     return _note(path, dict(found, format='onnx', with_cache=with_cache))
 
-def _trace(module:nn.Module, inputs:tuple, shapes:dict, outputs:list, path:Path) -> None:
-    "One graph, one file."
-    import logging
-    with warnings.catch_warnings(), evaluating(module):
-        warnings.simplefilter('ignore')                                        # about the library's own insides
-        logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-        program = torch.onnx.export(module, inputs, dynamo=True, dynamic_shapes=shapes, input_names=list(shapes), output_names=outputs, verbose=False)
-    program.save(path)
+# %% ../nbs/10_export.ipynb #798e0da8
+def _session(path:str|Path):
+    "A file in onnxruntime."
+    import onnxruntime
+    return onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
 
 def onnx_model(
     path:str|Path,  # an .onnx file that `export_onnx` wrote without a cache
 ):                  # ids (B, T) -> (logits (B, T, V),)
     "The file in onnxruntime, called like a model."
-    import onnxruntime
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    def run(ids): return (torch.from_numpy(session.run(['logits'], {'input_ids': np.asarray(ids)})[0]),)
+    session = _session(path)
+    def run(ids:Tensor) -> tuple[Tensor]:
+        logits, = session.run(['logits'], {'input_ids': np.asarray(ids)})
+        return (torch.from_numpy(logits),)
     return run
 
 def onnx_writer(
@@ -427,20 +501,25 @@ def onnx_writer(
     model:GPT,      # its shape
 ):                  # (ids (B, T), past or None) -> (logits (B, T, V), past)
     "The file in onnxruntime, for writing token by token."
-    import onnxruntime
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    c = model.config
-    def run(ids, past=None):
-        if past is None: past = [np.zeros((c.n_layer, len(ids), c.n_kv_head, 0, c.head_dim), np.float32)]*2
-        logits,*past = session.run(None, {'input_ids': np.asarray(ids), 'past_keys': past[0], 'past_values': past[1]})
+    session = _session(path)
+    config = model.config
+    def run(ids:Tensor, past:list|None=None) -> tuple:
+        empty = np.zeros((config.n_layer, len(ids), config.n_kv_head, 0, config.head_dim), np.float32)
+        keys,values = past or (empty, empty)
+        logits,*past = session.run(None, {'input_ids': np.asarray(ids), 'past_keys': keys, 'past_values': values})
         return torch.from_numpy(logits), past
     return run
 
-def _onnx_certificate(model:GPT, path:Path, with_cache:bool, texts) -> dict:
+def _in_two_steps(write):
+    "A writer as a model: the first token alone, the rest with its past."
+    def model(ids:Tensor) -> tuple[Tensor]:
+        first,past = write(ids[:, :1])
+        rest,_ = write(ids[:, 1:], past)
+        return (torch.cat([first, rest], 1),)
+    return model
+
+def _onnx_certificate(model:GPT, path:Path, with_cache:bool, texts:list[str]|None) -> dict:
     "What onnxruntime makes of the graph, beside the model."
     rows = _rows_of(list(texts or _some_words), model)
-    if with_cache:
-        write = onnx_writer(path, model)
-        def after(ids): return (torch.cat([(step := write(ids[:, :1]))[0], write(ids[:, 1:], step[1])[0]], 1),)
-    else: after = onnx_model(path)
+    after = _in_two_steps(onnx_writer(path, model)) if with_cache else onnx_model(path)
     with evaluating(model): return output_change(model, after, rows)

@@ -163,7 +163,7 @@ def is_ours(
 # %% ../nbs/00a_files.ipynb #aa3b4086
 def write_manifest(
     folder:'str|Path',   # a complete folder
-    kind:str,            # what it is: 'checkpoint', 'model', 'adapter', 'merged', 'tokens', 'tokenizer', 'run'
+    kind:str='model',    # what it is: 'checkpoint', 'model', 'adapter', 'merged', 'tokens', 'tokenizer', 'run'
     **facts,             # noted beside: repo, revision, base model, …
 ) -> dict:               # what was written
     "List every file of a folder, with size and sha256, in its `manifest.json`."

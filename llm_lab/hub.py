@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'safetensors_header', 'ModelFilesError', 'ModelReport', 'check_folder', 'describe_other', 'LocalHub',
-           'has_tokenizer', 'wanted_files', 'ByteBar', 'folder_state', 'fetch_model', 'cached_snapshot', 'is_offline',
-           'fetch_to_cache', 'fetch_config', 'copy_from_cache']
+           'has_tokenizer', 'check_token_ids', 'wanted_files', 'ByteBar', 'folder_state', 'fetch_model',
+           'cached_snapshot', 'is_offline', 'fetch_to_cache', 'fetch_config', 'copy_from_cache']
 
 # %% ../nbs/00c_hub.ipynb #7c8bc105
 import json, logging, os, re, shutil, threading, time
@@ -331,6 +331,18 @@ def has_tokenizer(
 ) -> bool:
     "Whether files of a tokenizer lie in a folder."
     return any(map(_tokenizer_files.fullmatch, os.listdir(folder)))
+
+def check_token_ids(
+    path:str|Path,  # a tokenizer.json
+) -> None:
+    "Refuse an id that no vocabulary reaches: the library would make room for every id below it, and take the process with it."
+    path = Path(path)
+    if not path.is_file() or not re.search(rb':\s*\d{8}', path.read_bytes()): return     # all numbers in it are small
+    spec = read_json(path)
+    vocab = spec['model']['vocab']
+    ids = [*(vocab.values() if isinstance(vocab, dict) else ()), *(t['id'] for t in spec.get('added_tokens') or ())]
+    most = max(i for i in ids if isinstance(i, int))
+    if most >= 1 << 24: raise ModelFilesError(f'{path} has a token with the id {most:,}: no vocabulary is that large, so the file was altered')
 
 def _best_weights(names:list[str]) -> tuple[list[str], str]:  # the files, the index that goes with them
     "One kind of weights: safetensors before pickles, one file before shards."

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .files import naming_errors, read_json, read_manifest
-from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapshot, check_folder, copy_from_cache, describe_other,
+from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapshot, check_folder, check_token_ids, copy_from_cache, describe_other,
                          fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline, safetensors_header)
 from .runtime import resolve_device, resolve_dtype
 
@@ -361,7 +361,9 @@ class ModelLoader:
         slow = {} if self.use_fast_tokenizer else dict(use_fast=False)
         kw = dict(local_files_only=True, trust_remote_code=self.trust_remote_code, **slow)
         try:
-            with naming_errors(folder): return AutoTokenizer.from_pretrained(folder, **kw)
+            with naming_errors(folder):
+                check_token_ids(folder/'tokenizer.json')
+                return AutoTokenizer.from_pretrained(folder, **kw)
         except ValueError as e: raise _named(e.__cause__ or e, f'the tokenizer in {folder}') from e
 
     def load_model_and_tokenizer(self) -> tuple:

@@ -74,7 +74,8 @@ class Run:
         if not state.exists():
             if _is_foreign(self.path): raise ValueError(f'{self.path} is there and is not a run: choose another --name or --root')
             return fresh
-        old = json.loads(state.read_text(encoding='utf-8'))
+        old = read_json(state)
+        if not isinstance(old, dict) or not fresh.keys() <= old.keys(): raise ValueError(f'{state} does not say what a run did: it was altered; choose another --name')
         if not old['steps']: return {**fresh, 'attempts': old['attempts']}    # nothing is done yet: any settings will do
         if differ := _differences(old, fresh):
             raise ValueError(f'{self.path} holds a run that differs in {", ".join(differ)}: choose another --name, or delete that folder')

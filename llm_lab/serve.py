@@ -863,6 +863,7 @@ def serve_command(
     origin:Optional[list[str]]=None,   # a web page elsewhere that may ask, such as https://example.org; may be given again
     slots:int=8,                       # answers that are written at a time
     max_waiting:int=256,               # requests that may wait
+    dry_run:bool=False,                # open the model, say all of this, and end
     **opening,                         # how the model is opened
 ) -> None:
     "Serve a model: a page to talk to it, and OpenAI's API for programs."
@@ -872,5 +873,6 @@ def serve_command(
     service = open_service(model, engine, settings, slots, max_waiting, **opening)
     server = make_server(service)
     print(_greeting(service, address_of(sock)), flush=True)
-    try: server.run(sockets=[sock])
+    try:
+        if not dry_run: server.run(sockets=[sock])
     finally: service.engine.close()

@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from .bpe import BPECodec, ByteCodec, CharCodec, GPT2_PATTERN, iter_texts, merges_to_ranks
 from .bpe import _char_byte, _hidden, _train_merges, _utf8, _visible
 from .files import atomic_write, check_readable, load_pickle, naming_errors, read_json
+from .hub import check_token_ids
 
 # %% ../nbs/02b_tokenizer.ipynb #af805fa6
 class HFCodec:
@@ -237,6 +238,7 @@ def _read_codec(path, spec, ours, specials):
 
 def _read_tokenizer_json(path):
     "(codec, special tokens, roles) of a tokenizer.json and the tokenizer_config.json beside it."
+    check_token_ids(path)
     spec = read_json(path)
     check_readable(path.parent)
     if not isinstance(spec, dict) or not {'model', 'pre_tokenizer', 'added_tokens', 'normalizer'} <= spec.keys():

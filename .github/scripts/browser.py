@@ -20,7 +20,7 @@ def start_lab(folder):
         port = s.getsockname()[1]
     env = {**os.environ, 'PYTHONPATH': str(root), 'MPLBACKEND': ''}
     env.pop('MPLBACKEND')
-    cmd = [sys.executable, '-m', 'jupyterlab', f'--notebook-dir={folder}', f'--port={port}', '--no-browser', '--allow-root', '--IdentityProvider.token=', '--LabApp.news_url=None']
+    cmd = [sys.executable, '-m', 'jupyterlab', f'--notebook-dir={folder}', f'--port={port}', '--no-browser', '--allow-root', '--IdentityProvider.token=', '--LabApp.news_url=None', '--LabApp.expose_app_in_browser=True']
     lab = subprocess.Popen(cmd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(100):
         try: urllib.request.urlopen(f'http://127.0.0.1:{port}/lab', timeout=2); break
@@ -28,30 +28,23 @@ def start_lab(folder):
     return lab, f'http://127.0.0.1:{port}'
 
 def run_all(browser, address, name, shots):
-    "Open a page, run all cells, wait until the kernel is idle; (seconds, errors, pictures, first screen)."
+    "Open a page, run all cells to the end, save it; the seconds it took."
     tab = browser.new_page(viewport=dict(width=1440, height=900))
     tab.goto(f'{address}/lab/workspaces/{name}/tree/{name}.ipynb?reset')
     tab.wait_for_selector('.jp-Notebook .jp-Cell', timeout=60_000)
-    tab.wait_for_timeout(3000)
+    tab.wait_for_function("window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'", timeout=120_000)
     tab.screenshot(path=shots/f'{name}.png')
     start = time.time()
-    tab.evaluate("""async () => {
-        const app = window.jupyterapp ?? window.jupyterlab;
-        await app.commands.execute('runmenu:run-all');
-    }""") if tab.evaluate('!!(window.jupyterapp ?? window.jupyterlab)') else menu_run_all(tab)
-    while time.time() - start < LIMIT_S:
-        tab.wait_for_timeout(1000)
-        busy = tab.locator('.jp-InputPrompt', has_text='[*]').count()
-        if not busy and time.time() - start > 4: break
-    tab.keyboard.press('Control+s')
-    tab.wait_for_timeout(2500)
+    tab.evaluate("""async limit => {
+        const run = window.jupyterapp.commands.execute('notebook:run-all-cells');
+        await Promise.race([run, new Promise(done => setTimeout(done, limit))]);
+        await window.jupyterapp.commands.execute('docmanager:save');
+        await window.jupyterapp.serviceManager.sessions.shutdownAll();
+    }""", LIMIT_S*1000)
+    seconds = time.time() - start
+    tab.screenshot(path=shots/f'{name}_end.png')
     tab.close()
-    return time.time() - start
-
-def menu_run_all(tab):
-    "Run > Run All Cells, as a person does."
-    tab.get_by_role('menuitem', name='Run', exact=True).click()
-    tab.get_by_role('menuitem', name='Run All Cells', exact=True).click()
+    return seconds
 
 def look(page):
     "What a saved page holds: errors, code cells that did not run, pictures."
@@ -66,7 +59,7 @@ def main(names):
     try: from playwright.sync_api import sync_playwright
     except ImportError: return print('left out: playwright is not installed (pip install playwright)')
     if not (exe := chromium()): return print('left out: no Chromium on this machine')
-    from llm_lab.cli import copy_pages
+    from llm_lab.lab import copy_pages
     bad = []
     with tempfile.TemporaryDirectory() as d:
         folder, shots = Path(d)/'pages', Path(os.environ.get('BROWSER_SHOTS', d))

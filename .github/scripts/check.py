@@ -4,6 +4,7 @@
     check.py --slow pages    pages with their slow cells
 """
 import filecmp, json, os, re, shutil, subprocess, sys, tempfile, time, venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[2]
@@ -72,30 +73,30 @@ def check_pages():
 
 def check_wheel():
     "sdist → wheel → a fresh environment that sees the tested dependencies: it imports, lazily, and its command answers."
-    os.environ.pop('PYTHONPATH', None)
+    no_path = dict(PYTHONPATH='')
     with tempfile.TemporaryDirectory() as d:
         tmp = Path(d)
-        code, out = sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', root)
+        code, out = sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', root, **no_path)
         wheels = list((tmp/'dist').glob('*.whl'))
         if code or len(wheels) != 1: return note('wheel builds from the sdist', False, out[-2000:])
         note('wheel builds from the sdist', True)
         venv.create(tmp/'env', with_pip=True)
         py = tmp/'env'/('bin/python' if posix else 'Scripts/python.exe')
-        code, out = sh(py, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', wheels[0])
+        code, out = sh(py, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', wheels[0], **no_path)
         if code: return note('wheel installs', False, out)
         site = next(p for p in map(Path, sys.path) if p.name == 'site-packages')
-        own = sh(py, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))')[1].strip()
+        own = sh(py, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', **no_path)[1].strip()
         (Path(own)/'tested_dependencies.pth').write_text(str(site))
         check = ("import sys, llm_lab; from pathlib import Path; assert Path(llm_lab.__file__).is_relative_to(Path(sys.prefix).resolve()) or Path(llm_lab.__file__).is_relative_to(sys.prefix), llm_lab.__file__; "
                  "heavy = {'torch','transformers','datasets','pandas','matplotlib'} & sys.modules.keys(); assert not heavy, heavy; "
                  "[getattr(llm_lab, n) for n in llm_lab.__all__]; print(len(llm_lab.__all__))")
-        code, out = sh(py, '-c', check, cwd=tmp)
+        code, out = sh(py, '-c', check, cwd=tmp, **no_path)
         note('wheel imports: lazily at first, then every main name', code == 0, out[-2000:])
         check = "from llm_lab.lab import copy_pages, pages_folder; copy_pages(pages_folder(), 'mine'); print(pages_folder())"
-        code, out = sh(py, '-c', check, cwd=tmp)
+        code, out = sh(py, '-c', check, cwd=tmp, **no_path)
         n_pages = len(list((tmp/'mine').glob('*.ipynb')))
         note('wheel has the lessons', code == 0 and '_pages' in out and n_pages == len(pages), f'{n_pages} of {len(pages)}\n{out[-2000:]}')
-        code, out = sh(py.parent/'llm-lab', '--help', cwd=tmp)
+        code, out = sh(py.parent/'llm-lab', '--help', cwd=tmp, **no_path)
         note('wheel has the llm-lab command', code == 0 and 'finetune' in out, out[-2000:])
 
 def check_run():
@@ -206,6 +207,11 @@ def check_guides():
         why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + ([out[-2000:]] if code_ else [])
         note(f'guide {page.stem}' + (f' ({len(blocks(text))} blocks ran)' if script else ''), not why, '\n'.join(why))
 
+def check_commands():
+    "Every `llm-lab …` line that a page, a guide or the help shows runs, offline, in prepared folders."
+    code, out = sh(sys.executable, '.github/scripts/commands.py', PYTHONPATH=str(root), OMP_NUM_THREADS='1')
+    note((out.strip().splitlines() or ['commands.py said nothing'])[-1], code == 0, out[-3000:])
+
 def prepared_site(tmp):
     "What `make docs` makes before Quarto: nbdev's pages, the reference, the guides; what went wrong, or ''."
     copy_of_source(tmp)
@@ -227,14 +233,21 @@ def show_pages():
         exported = sum(len([l for l in c if l.strip() and not l.startswith('#|')]) for c in code if any(l.startswith('#| export') for l in c))
         print(f'{page.name:24}{len(cells):5}{exported:17}{sizes[len(sizes)//2]:19}{1-len(code)/len(cells):8.0%}')
 
-checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, docs=check_docs, guides=check_guides, pages=check_pages, wheel=check_wheel, run=check_run)
+checks = dict(clean=check_clean, sync=check_sync, readme=check_readme, docs=check_docs, run=check_run, guides=check_guides, commands=check_commands, wheel=check_wheel, pages=check_pages)
+alone = ('pages',)                 # has two workers of its own; the others run two at a time
+
+def run_check(name):
+    "One check; whatever goes wrong in it is its result."
+    try: checks[name]()
+    except Exception as e: note(name, False, f'{type(e).__name__}: {e}')
 
 if __name__ == '__main__':
     asked = [a for a in sys.argv[1:] if not a.startswith('-')]
     if unknown := set(asked) - checks.keys(): sys.exit(f'no check named {", ".join(unknown)}; there are: {", ".join(checks)}')
-    for name in asked or checks:
-        try: checks[name]()
-        except Exception as e: note(name, False, f'{type(e).__name__}: {e}')
+    names = asked or list(checks)
+    with ThreadPoolExecutor(2) as two: list(two.map(run_check, [n for n in names if n not in alone]))
+    for name in names:
+        if name in alone: run_check(name)
     if not asked: show_pages()
     n = {s: sum(state == s for _, state in results) for s in ('passed', 'failed')}
     print(f'{n["passed"]} passed, {n["failed"]} failed')
