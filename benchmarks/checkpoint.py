@@ -82,7 +82,7 @@ def main():
     where = here/'ours/kept'
     model_code = '''
         import sys, time, torch; began = time.perf_counter()
-        from llm_lab.checkpoint import load_model
+        from llm_lab.opening import load_model
         load_model(sys.argv[1], device='cpu'); print(time.perf_counter() - began)'''
     hf_code = '''
         import sys, time, torch; began = time.perf_counter()
@@ -90,7 +90,7 @@ def main():
         AutoModelForCausalLM.from_pretrained(sys.argv[1]); print(time.perf_counter() - began)'''
     info_code = '''
         import sys, time; began = time.perf_counter()
-        from llm_lab.checkpoint import get_model_info
+        from llm_lab.opening import get_model_info
         get_model_info(sys.argv[1]); seconds = time.perf_counter() - began
         assert "torch" not in sys.modules; print(seconds)'''
     starts = {'load_model after import torch': lambda: fresh(model_code, where), 'from_pretrained after import torch': lambda: fresh(hf_code, where), 'get_model_info': lambda: fresh(info_code, where)}

@@ -126,7 +126,7 @@ def computes(model, n=250):
     with torch.no_grad(): return logits_of(model(ids)).shape
 
 def open_it(folder):
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     model,tok = open_model(folder, device='cpu', root=folder/'nowhere')
     computes(model, 4)
     if tok is not None: tok.encode('the cat')
@@ -142,7 +142,7 @@ def resume(folder):
     model.configure_optimizer(learning_rate=1e-3, state=state)
 
 def info(folder):
-    from llm_lab.checkpoint import get_model_info
+    from llm_lab.opening import get_model_info
     json.dumps(get_model_info(folder), default=str)
 
 def verified(folder):

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'config_json', 'tokenizer_files', 'checkpoint_files',
-           'no_init', 'read_tensors', 'accept_changes', 'read_config', 'read_checkpoint', 'list_checkpoints', 'newest',
-           'SaveError', 'CheckpointManager', 'read_model', 'find_model', 'read_transformers', 'open_model',
-           'load_model', 'get_model_info', 'compare_configs']
+           'no_init', 'read_tensors', 'read_config', 'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError',
+           'CheckpointManager', 'find_model', 'compare_configs']
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
@@ -14,12 +13,12 @@ __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
 import json, math, os, re, shutil, struct, warnings
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from fastcore.basics import patch
-from .files import (OutputError, check_output, check_readable, find_damage, folder_lock, foreign_files, is_ours, naming_errors,
-                           read_json, read_manifest, settle, sha256_of, write_folder, write_manifest)
-from .runtime import process_rank, resolve_device, resolve_dtype, slow
+from .files import (OutputError, check_output, find_damage, folder_lock, foreign_files, is_ours,
+                           read_json, read_manifest, settle, sha256_of, write_folder)
+from .runtime import process_rank, resolve_device
 
 # %% ../nbs/04_checkpoint.ipynb #d998c5c1
 _st_dtypes = dict(float64='F64', float32='F32', float16='F16', bfloat16='BF16', int64='I64', int32='I32', int16='I16', int8='I8',
@@ -220,7 +219,7 @@ def read_tensors(
     if os.name != 'nt': return found
     return {k: v.clone() for k,v in found.items()}     # Windows keeps a mapped file from being removed
 
-# %% ../nbs/04_checkpoint.ipynb #ck000023
+# %% ../nbs/04_checkpoint.ipynb #3e501721
 def _check_whole(folder:Path, verify:bool):
     "Refuse a checkpoint that is not as it was written; `config.json` is small enough to be hashed each time."
     want = (read_manifest(folder) or {'files': {}})['files'].get('config.json', {})
@@ -230,36 +229,6 @@ def _check_whole(folder:Path, verify:bool):
                          'it shows the difference and takes the folder as it is now')
     if damage := find_damage(folder, verify): raise ValueError(damage)
 
-def accept_changes(
-    folder:str|Path,  # a folder of ours whose files were changed on purpose
-) -> list:            # what differs from when it was written, in words; [] if nothing does
-    "Take a folder as it is now: its manifest is written anew."
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    if manifest is None: raise ValueError(f'{folder} has no manifest.json: there is nothing to compare with')
-    facts = {k: v for k,v in manifest.items() if k not in ('kind', 'files')}
-    differ = _differences(folder, manifest)
-    if differ: write_manifest(folder, manifest['kind'], **facts)
-    return differ
-
-def _differences(folder:Path, manifest:dict) -> list:
-    "Files that are not what a manifest says; for `config.json` of a checkpoint, the fields."
-    found = []
-    for name,want in manifest['files'].items():
-        path = folder/name
-        if not path.is_file(): found.append(f'{name} is missing')
-        elif sha256_of(path) != want.get('sha256'): found += _changed_fields(folder) if name == 'config.json' else [f'{name} has another content']
-    return found
-
-def _changed_fields(folder:Path) -> list:
-    "Fields of `config.json` that differ from the copy in `training_state.json`."
-    if not (folder/'training_state.json').is_file(): return ['config.json has another content']
-    before = read_json(folder/'training_state.json').get('config', {})
-    now = read_json(folder/'config.json')
-    fields_ = [f'config.json: {k} was {v!r}, is {now.get(k)!r}' for k,v in before.items() if now.get(k) != v]
-    return fields_ or ['config.json has another content']
-
-# %% ../nbs/04_checkpoint.ipynb #3e501721
 def read_config(
     folder:Path,  # a checkpoint folder of ours
 ) -> tuple:       # (fields for GPTConfig, fields this version does not know)
@@ -539,6 +508,7 @@ def load(self:CheckpointManager,
     verify:bool=False,            # also compare the sha256 of every file
 ) -> tuple:                       # (model with its `train_state`, optimizer state or None)
     "A model and its optimizer's state, ready for `fit` to go on."
+    from llm_lab.opening import read_model
     return read_model(self._find(path), verify)
 
 @patch
@@ -555,27 +525,6 @@ def _find(self:CheckpointManager, which=None) -> Path:
         if found.exists(): return newest(found) or found
     there = ', '.join(c['name'] for c in self.list())
     raise FileNotFoundError(f'no checkpoint {which!r} in {here}; there are: {there or "none"}')
-
-def read_model(
-    path:Path,                      # a checkpoint of ours, or of another time or project
-    verify:bool=False,              # compare the sha256 of every file, where a manifest has them
-    changes:dict|None=None,         # config fields to replace
-    tokenizer:'Tokenizer|str|Path|None'=None,  # where the checkpoint does not bring it
-    dtype:'torch.dtype|None'=None,  # of the weights; None: as they were saved
-) -> tuple:                         # (model, optimizer state or None)
-    "A GPT from anything we can read."
-    path = Path(path)
-    check_readable(path)
-    with naming_errors(path): return _read(path, verify, changes, tokenizer, dtype)
-
-def _read(path:Path, verify:bool, changes, tokenizer, dtype) -> tuple:
-    "A GPT and its optimizer's state, by what lies there."
-    if _is_checkpoint(path): return read_checkpoint(path, verify, changes, dtype)
-    if damage := verify and is_ours(path) and find_damage(path, verify): raise ValueError(damage)
-    from llm_lab.museum import old_tokenizer, read_old
-    if _is_transformers(path): return read_transformers(path, old_tokenizer(tokenizer), changes, dtype), None
-    model = read_old(path, tokenizer, changes)
-    return (model if dtype is None else model.to(dtype)), None
 
 def _is_checkpoint(path:Path) -> bool:
     "A folder that this page wrote, finished or not."
@@ -627,195 +576,6 @@ _advice = {
     r'consolidated.*\.(safetensors|pth)': "has its maker's own names for the weights; fetch the files for transformers (config.json, model.safetensors) of the same model",
     r'(model|pytorch_model)-\d+-of-\d+\.\w+': 'is one part of several, and the list of the parts (….index.json) is missing; fetch that file too',
 }
-
-# %% ../nbs/04_checkpoint.ipynb #ck000052
-def _weights_of(folder:Path) -> dict:
-    "All weights of a transformers folder, checked, under their full names."
-    from llm_lab.hub import check_folder
-    report = check_folder(folder)
-    if bad := report.bad: raise ValueError(f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in list(bad.items())[:3]))
-    weights = {}
-    for name in report.headers: weights |= read_tensors(folder/name)
-    if not weights:
-        from llm_lab.files import load_pt
-        for path in sorted(folder.glob('pytorch_model*.bin')): weights |= load_pt(path)
-    return _full_names(weights)
-
-def _full_names(weights:dict) -> dict:
-    "Names without what a compiler or wrapper put before them, and with the prefix of the whole model."
-    for extra in ('_orig_mod.', 'module.'):
-        if all(n.startswith(extra) for n in weights): weights = {n.removeprefix(extra): w for n,w in weights.items()}
-    for first,prefix in (('wte.weight', 'transformer.'), ('embed_tokens.weight', 'model.')):
-        if first in weights: weights = {n if n.startswith('lm_head.') else prefix + n: w for n,w in weights.items()}
-    return weights
-
-def _gpt_from(config, weights:dict, tokenizer, changes:dict|None=None, dtype=None):
-    "A GPT with a transformers config and weights; refuses what it cannot hold."
-    import torch
-    from llm_lab.gpt_model import GPT, GPTConfig
-    ours = GPTConfig.from_hf(config)
-    table = next((w for n,w in weights.items() if n.endswith(('wte.weight', 'embed_tokens.weight'))), None)
-    head = weights.get('lm_head.weight')
-    if None not in (head, table) and not (head.shape == table.shape and torch.equal(head, table)): ours = replace(ours, tie_weights=False)
-    dtype = dtype or next(w.dtype for w in weights.values() if w.is_floating_point())
-    with no_init(): model = GPT(replace(ours, **(changes or {})), tokenizer).to(dtype)
-    model.load_hf_state_dict(weights)
-    return model
-
-def _our_tokenizer(folder:Path):
-    "The tokenizer in a model folder; None: there is none."
-    from llm_lab.tokenizer import Tokenizer
-    names = ('tokenizer.json', 'encoder.json', 'vocab.json')
-    return Tokenizer.load(folder) if any((folder/n).exists() for n in names) else None
-
-def _is_transformers(path:Path) -> bool:
-    "A folder that transformers opens and that is not a checkpoint of ours."
-    if not (path/'config.json').is_file() or _is_checkpoint(path): return False
-    config = read_json(path/'config.json')
-    return isinstance(config, dict) and 'model_type' in config
-
-def read_transformers(
-    folder:Path,                    # config.json and weights, as transformers or our downloader leaves them
-    tokenizer:'Tokenizer|None'=None,  # None: the folder's own
-    changes:dict|None=None,         # config fields to replace
-    dtype:'torch.dtype|None'=None,  # of the weights; None: as they are in the file
-) -> 'GPT':
-    "A transformers model as a GPT; a ValueError says what a GPT does not have."
-    from transformers import AutoConfig
-    from llm_lab.gpt_model import GPTConfig
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    GPTConfig.from_hf(config)                                   # before anything large is read
-    model = _gpt_from(config, _weights_of(folder), tokenizer or _our_tokenizer(folder), changes, dtype)
-    model.end_ids = _end_ids(folder)
-    return model
-
-# %% ../nbs/04_checkpoint.ipynb #ck000055
-def open_model(
-    name:str|Path,                 # a run's name, or a folder or file that holds a model or an adapter
-    device:str|None=None,          # None: the best one here
-    dtype:'torch.dtype|str|None'=None,  # of the weights; None: as they were saved
-    verify:bool=False,             # also compare the sha256 of every file
-    root:str|Path='checkpoints',   # where runs are kept
-) -> tuple:                        # (model in evaluation mode, tokenizer): ours, or transformers' own where a GPT cannot hold the model
-    "A model and its tokenizer, whatever folder they lie in."
-    path = find_model(name, root)
-    device = resolve_device(device)
-    if dtype is not None: dtype = resolve_dtype(dtype, device)
-    if verify and is_ours(path): _check_whole(path, verify)
-    check_readable(path)
-    with naming_errors(path): return _open(path, device, dtype, verify, root)
-
-def _open(path:Path, device:str, dtype, verify:bool, root) -> tuple:
-    "Whatever lies there, by its kind."
-    if (path/'adapter_config.json').is_file(): return _open_adapter(path, device, dtype, root)
-    if _is_transformers(path): return _open_transformers(path, device, dtype)
-    model,_ = read_model(path, verify, dtype=dtype)
-    return model.to(device).eval(), model.tokenizer
-
-def _open_transformers(folder:Path, device:str, dtype) -> tuple:
-    "A transformers folder as a GPT, or, said once, as transformers' class."
-    from llm_lab.hub import ModelFilesError, has_tokenizer
-    from llm_lab.loader import ModelLoader
-    from transformers import AutoConfig
-    from llm_lab.gpt_model import GPTConfig
-    try: GPTConfig.from_hf(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except ValueError as e: warnings.warn(f'{folder} is opened with transformers, not as a readable GPT: {e}', stacklevel=3)
-    else:
-        model = read_transformers(folder, dtype=dtype)
-        return model.to(device).eval(), model.tokenizer
-    loader = ModelLoader(folder, device_map=device, dtype=dtype, offline=True, progress=False)
-    model = loader.load_model()
-    try: model.tokenizer = loader.load_tokenizer()               # where every page looks for it
-    except ModelFilesError:
-        if has_tokenizer(folder): raise                          # one that is there and cannot be read
-        model.tokenizer = None
-    return model.eval(), model.tokenizer
-
-def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
-    "The model an adapter was made for, with the adapter folded in by PEFT."
-    from peft import PeftModel
-    from llm_lab.loader import ModelLoader
-    base = read_json(folder/'adapter_config.json').get('base_model_name_or_path')
-    if not base: raise ValueError(f'{folder/"adapter_config.json"} does not say which model the adapter belongs to: add base_model_name_or_path')
-    try: base_path = find_model(base, root)
-    except FileNotFoundError: raise FileNotFoundError(f'the adapter {folder} was made for {base!r}, which is not here: fetch it first, or correct '
-                                                      'base_model_name_or_path in its adapter_config.json') from None
-    theirs = ModelLoader(base_path, device_map=device, dtype=dtype, offline=True, progress=False).load_model()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter('always')
-        adapted = PeftModel.from_pretrained(theirs, str(folder))
-    if lost := [str(w.message) for w in said if 'missing adapter keys' in str(w.message)]:
-        raise ValueError(f'the adapter {folder} does not fit {base!r}: {lost[0][:200]}')
-    merged = adapted.merge_and_unload().eval()
-    return _gpt_or_theirs(merged, folder, base_path, device)
-
-def _gpt_or_theirs(theirs, folder:Path, base:Path, device:str) -> tuple:
-    "A model in memory as a GPT where one can hold it; the tokenizer lies beside the adapter or beside its base."
-    tokenizer = _our_tokenizer(folder) or _our_tokenizer(base)
-    try: model = _gpt_from(theirs.config, theirs.state_dict(), tokenizer)
-    except ValueError:
-        theirs.tokenizer = tokenizer.to_hf() if tokenizer is not None else None
-        return theirs, theirs.tokenizer
-    model.end_ids = _end_ids(base)
-    return model.to(device).eval(), tokenizer
-
-def load_model(
-    name:str|Path,                 # a run's name, or a folder or file that holds a model
-    root:str|Path='checkpoints',   # where runs are kept
-    device:str|None=None,          # None: the best one here
-    dtype:'torch.dtype|str|None'=None,  # of the weights; None: as they were saved
-    verify:bool=False,             # also compare the sha256 of every file
-    base_dir:str|Path|None=None,   # another name of `root`
-    load_dtype:'torch.dtype|str|None'=None,  # another name of `dtype`
-) -> 'GPT':                        # in evaluation mode; transformers' class where a GPT cannot hold the model
-    "A model, ready to write."
-    return open_model(name, device, dtype or load_dtype, verify, base_dir or root)[0]
-
-# %% ../nbs/04_checkpoint.ipynb #ck000059
-def get_model_info(
-    name:str|Path,                 # a run's name, or a folder
-    root:str|Path='checkpoints',   # where runs are kept
-    base_dir:str|Path|None=None,   # another name of `root`
-) -> dict:                         # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
-    "What a checkpoint holds, without loading its weights."
-    folder = find_model(name, base_dir or root)
-    check_readable(folder)
-    with naming_errors(folder): return _tell(folder)
-
-def _tell(folder:Path) -> dict:
-    "What a folder says about the model in it."
-    files = [p for p in (sorted(folder.iterdir()) if folder.is_dir() else [folder]) if p.is_file()]
-    sizes = {p.name: p.stat().st_size for p in files}
-    about = dict(name=folder.stem, checkpoint=None, folder=str(folder), step=None, tokens=None, eval_loss=None, tokenizer=None, has_optimizer=False, versions={})
-    if _is_checkpoint(folder) and read_manifest(folder): about |= _our_info(folder)
-    elif (folder/'adapter_config.json').is_file(): about |= dict(format='adapter', config=read_json(folder/'adapter_config.json'), n_params=_count_params(folder))
-    elif _is_transformers(folder): about |= dict(format='transformers', config=read_json(folder/'config.json'), n_params=_count_params(folder))
-    else: about |= _old_info(folder)
-    return about | dict(files=sizes, n_bytes=sum(sizes.values()))
-
-def _our_info(folder:Path) -> dict:
-    "What one of our checkpoints says about itself."
-    state = read_json(folder/'training_state.json')
-    return dict(name=folder.parent.name, checkpoint=folder.name, format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
-                n_params=_count_params(folder), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
-                has_optimizer=state.get('optimizer') is not None, versions=state['versions'])
-
-def _count_params(folder:Path) -> int|None:
-    "Numbers in the weights of a folder, from the tables of contents; None: they are in another format."
-    files = [*folder.glob('model*.safetensors'), *folder.glob('adapter_model.safetensors')]
-    return sum(map(_n_numbers, files)) if files else None
-
-def _n_numbers(path:Path) -> int:
-    "Numbers in a .safetensors file, from its table of contents."
-    from llm_lab.hub import safetensors_header
-    return sum(math.prod(shape) for _,shape,*_ in safetensors_header(path).values())
-
-def _old_info(path:Path) -> dict:
-    "The same for a checkpoint of another time; its weights have to be read."
-    model,_ = read_model(path)
-    state = _run_values(model)
-    return dict(format='other', config=model.config.to_dict(), step=state.get('step'), eval_loss=_eval_loss(state),
-                tokenizer=_tokenizer_note(model.tokenizer), n_params=model.n_params)
 
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8
 _may_differ = ('batch_size', 'dropout')   # settings of training, not of the weights' shape
@@ -882,6 +642,7 @@ def initialize_for_training(self:CheckpointManager,
 @patch
 def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
     "The model and optimizer state of a checkpoint of this run, if they fit; what was saved wins."
+    from llm_lab.opening import read_model
     model,state = read_model(found)
     is_ours_ = read_manifest(found) is not None
     _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, _asked_for(config, not is_ours_), kind, text)
@@ -895,6 +656,7 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
 @patch
 def _branch_off(self:CheckpointManager, name, config, kind, text):
     "A model with the weights of another run, at step zero."
+    from llm_lab.opening import read_model
     source = find_model(name, self.root)
     model,_ = read_model(source, changes={k: getattr(config, k) for k in _may_differ})
     _check_fits(f'model {source}', model, _asked_for(config, not is_ours(source, 'checkpoint')), kind, text)
@@ -920,6 +682,7 @@ def load_for_inference(cls:CheckpointManager,
     **kwargs,                      # passed to `load_model`: device, dtype, verify
 ) -> 'GPT':                        # in evaluation mode
     "A model of a run, ready to write."
+    from llm_lab.opening import load_model
     checkpoint = legacy_filename or checkpoint
     root = base_dir or root
     is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()     # (name, folder of runs), an older order

@@ -290,7 +290,7 @@ def eval_(
     **opening_and_reading,      # how model and text are read
 ) -> None:
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
     from llm_lab.tokenizer import front_id
     texts = list(read_input(input, **pick(opening_and_reading, 'reading'))['text'])
@@ -315,7 +315,7 @@ def compare(
     **opening,                      # how the models are opened
 ) -> None:
     "The same prompt to several models, side by side."
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     from llm_lab.compare import compare_models
     with quiet():
         opened = {m: open_model(m, **opening) for m in models}
@@ -332,7 +332,7 @@ def _our_folders(root:Path) -> list[Path]:
 
 def _accept(found:list[Path], folder:str):
     "Say what changed since folders were written, and take them as they are."
-    from llm_lab.checkpoint import accept_changes
+    from llm_lab.opening import accept_changes
     if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
     for f in found:
         changes = accept_changes(f)
@@ -374,7 +374,8 @@ def _whole_runs(root:Path) -> list[dict]:
 
 def _trained_models(root:Path) -> list[dict]:
     "Rows of the models under a folder of checkpoints."
-    from llm_lab.checkpoint import get_model_info, newest
+    from llm_lab.checkpoint import newest
+    from llm_lab.opening import get_model_info
     rows = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []:
         if newest(folder) is None: continue

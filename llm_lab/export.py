@@ -241,7 +241,7 @@ def certificate(
 # %% ../nbs/10_export.ipynb #890406da
 def _as_gpt(model) -> GPT:
     "A GPT from a model, or from a name or folder."
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     if isinstance(model, (str, Path)): model,_ = open_model(model, device='cpu')
     if not isinstance(model, GPT):
         raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')

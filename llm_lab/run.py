@@ -372,7 +372,7 @@ def evaluate_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
-    from llm_lab.checkpoint import load_model
+    from llm_lab.opening import load_model
     from llm_lab.opponents import heldout_scores
     train,val = splits(run)
     train = share(train, 20_000_000)['text']

@@ -17,7 +17,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .adapters import save_adapter, save_merged
-from .checkpoint import find_model, open_model
+from .checkpoint import find_model
+from .opening import open_model
 from .files import atomic_folder, check_output, find_damage, is_ours
 from .loader import ModelLoader, estimate_memory
 from .lora import add_lora, lora_layers, trained_share

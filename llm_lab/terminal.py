@@ -81,7 +81,7 @@ def saved_settings(
     path:Path,  # a checkpoint of ours, or a model of anybody's
 ) -> dict:      # as far as they are known
     "What a model was made and trained with."
-    from llm_lab.checkpoint import get_model_info, read_model
+    from llm_lab.opening import get_model_info, read_model
     info = get_model_info(path)
     config = info['config'] if info['format'] in ('llm_lab', 'other') else read_model(Path(path))[0].config.to_dict()
     found = {k: config[k] for k in _of_model}
@@ -288,7 +288,7 @@ def _needs_text(job:Job, known) -> str:
 
 def _tokenizer_of(job:Job, data:Path):
     "The model's tokenizer where there is a model, else the one beside the tokens."
-    from llm_lab.checkpoint import open_model
+    from llm_lab.opening import open_model
     from llm_lab.tokenizer import Tokenizer
     if job.origin is None: return Tokenizer.load(data/'tokenizer' if (data/'tokenizer').is_dir() else data)
     tokenizer = open_model(job.origin)[1]
@@ -432,7 +432,7 @@ def is_done(
     max_iters:int,   # steps in all
 ) -> bool:
     "Whether there is no step left to do."
-    from llm_lab.checkpoint import get_model_info
+    from llm_lab.opening import get_model_info
     return job.start is not None and (get_model_info(job.start)['step'] or 0) >= max_iters
 
 def _train(job:Job, settings:dict, data:Path, tokenizer, max_iters:int, eval_interval):
@@ -449,7 +449,7 @@ def _train(job:Job, settings:dict, data:Path, tokenizer, max_iters:int, eval_int
 def _config_of(job:Job, settings:dict, tokenizer) -> tuple:
     "(config, parameters, step) that a run begins with."
     import torch
-    from llm_lab.checkpoint import read_model
+    from llm_lab.opening import read_model
     from llm_lab.gpt_model import GPT, GPTConfig
     if job.origin is not None:
         model,_ = read_model(job.origin)
@@ -543,7 +543,8 @@ def generate(
     **opening,                      # how the model is opened
 ) -> None:
     "Continue a prompt, and show the text as it is written."
-    from llm_lab.checkpoint import find_model, get_model_info, open_model
+    from llm_lab.checkpoint import find_model
+    from llm_lab.opening import get_model_info, open_model
     folder = find_model(model)
     if show_info: print(info_page(get_model_info(model), is_short=True) + '\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
@@ -597,7 +598,8 @@ def inspect_(
 ) -> None:
     "Say what a model is, without loading its weights."
     import json as json_
-    from llm_lab.checkpoint import find_model, get_model_info, list_checkpoints
+    from llm_lab.checkpoint import find_model, list_checkpoints
+    from llm_lab.opening import get_model_info
     info = get_model_info(model)
     if json: return print(json_.dumps(info, indent=2, default=str))
     folder = find_model(model)

@@ -57,7 +57,7 @@ verses = [f'The night was {a} and the road was {b}.\nNo {c} was seen, no {c} was
 def prepare(folder):
     "One small thing of each kind that a command reads."
     import torch
-    from llm_lab.checkpoint import load_model
+    from llm_lab.opening import load_model
     folder.mkdir()
     os.chdir(folder)
     Path('my.txt').write_text('\n\n'.join(verses))
