@@ -446,11 +446,18 @@ class Service:
         tools = None if body.get('tool_choice') == 'none' else body.get('tools')
         if tools is not None and not (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)):
             raise ApiError('tools: expected a list of objects', param='tools')
+        begun = self._begun(turns) if read_flag(body, 'continue_final') else []
         try:
-            if body.get('truncation') != 'auto': return self.opened.encoder(turns, tools), 0
-            reserve = min(wishes.max_tokens, self.engine.context//4)
-            return fit_turns(self.opened.encoder, turns, self.engine.context - reserve, tools)
+            if body.get('truncation') != 'auto': return self.opened.encoder(turns, tools) + begun, 0
+            reserve = min(wishes.max_tokens, self.engine.context//4) + len(begun)
+            ids,n = fit_turns(self.opened.encoder, turns, self.engine.context - reserve, tools)
+            return ids + begun, n
         except ValueError as e: raise ApiError(str(e), param='messages') from None
+
+    def _begun(self, turns:list) -> list[int]:
+        "The beginning of an answer that is to be gone on with; it is taken off the turns."
+        if len(turns) < 2 or turns[-1]['role'] != 'assistant': raise ApiError('continue_final: the last turn is no answer', param='messages')
+        return self.opened.tokenizer.encode(turns.pop()['content'])
 
     def _cut(self, ids:list[int], body:dict, wishes:TextRequest) -> list[int]:
         "The end of a prompt, where the client agrees."
