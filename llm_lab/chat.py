@@ -280,7 +280,7 @@ class PrefixReader:
                 self.cache = KVCache(self.model.config, 1, self.model.device, dtype)
             for layer in self.cache.layers: layer.n = n
         elif n == 0: self.cache = None
-        else: self.cache.crop(n)
+        elif n < len(self.ids): self.cache.crop(n - len(self.ids))
 
 # %% ../nbs/09_chat.ipynb #37cb0af0
 def fit_turns(

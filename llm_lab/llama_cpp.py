@@ -28,7 +28,7 @@ def llama_wishes(
     s = request.sampling
     wishes = dict(prompt=request.ids, max_tokens=max_tokens, n_predict=max_tokens, stream=True, cache_prompt=False, logprobs=max(1, request.n_top or 0),
                   temperature=s.temperature, top_k=1 if s.temperature == 0 else s.top_k or 0, top_p=1. if s.top_p is None else s.top_p, min_p=s.min_p or 0.,
-                  repeat_penalty=s.repetition_penalty, repeat_last_n=-1, frequency_penalty=request.frequency_penalty, presence_penalty=request.presence_penalty)
+                  repeat_penalty=s.repetition_penalty, repeat_last_n=len(request.ids) + max_tokens, frequency_penalty=request.frequency_penalty, presence_penalty=request.presence_penalty)
     if request.seed is not None: wishes['seed'] = request.seed % 2**32
     if request.bias: wishes['logit_bias'] = [[i, b] for i,b in request.bias.items()]
     return wishes
@@ -52,6 +52,11 @@ def open_llama_cpp(
     p.verbosity = -1
     p.api_keys = [secrets.token_hex(32)]
     return xllamacpp.Server(p)
+
+def _tokens_of(chunk:dict) -> list:
+    "The tokens in a piece of llama.cpp's stream."
+    choices = chunk.get('choices') or [{}]
+    return (choices[0].get('logprobs') or {}).get('content') or []
 
 class LlamaCppEngine:
     "Writes with llama.cpp what `SlotEngine` writes with our model."
@@ -110,14 +115,18 @@ class LlamaCppEngine:
         r = ticket.request
         row = TextRow(r, self.opened.tokenizer, self.stop_ids, torch.tensor([], dtype=torch.long), self.context)
         told = []
+        failed = []                                   # an error raised inside `take` would be lost in llama.cpp
         def take(chunk):
             "A piece from llama.cpp; True: it is enough."
             if ticket.is_cancelled: return True
-            if 'error' in chunk: raise ValueError(chunk['error']['message'])
-            for found in (chunk['choices'][0].get('logprobs') or {}).get('content', []): self._tell(ticket, row, found, told)
-            return bool(told)
+            if 'error' in chunk: failed.append(ValueError(chunk['error']['message']))
+            try:
+                for found in _tokens_of(chunk): self._tell(ticket, row, found, told)
+            except Exception as e: failed.append(e)
+            return bool(told or failed)
         try:
             if row.room and not ticket.is_cancelled: self.server.handle_completions(llama_wishes(r, row.room), take)
+            if failed: raise failed[0]
             if not told and not ticket.is_cancelled: ticket.put(row.take(NewToken(self.stop_ids[0] if self.stop_ids else 0, end='stop')))
         except Exception as e: ticket.put(e)
         finally:
