@@ -2,13 +2,17 @@
 #   make run     raw text to a measured, fine-tuned model (about five minutes);  ARGS="--input my.txt" for your own text
 #   make lab     the pages in JupyterLab          make test   all checks         make slow   the cells the tests leave out, too
 #   make docs    the website, with Quarto         make clean  remove what these made (never your runs)
-# Another Python: make PYTHON=python3.12 run.  Torch without CUDA on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make run
+#   make browser  every page in a real Chromium, Run All
+# Another Python: make PYTHON=python3.12 run.  On Linux torch comes without CUDA (200 MB instead of gigabytes); with a GPU: make CUDA=1 run
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+ifeq ($(shell uname -s 2>/dev/null)$(CUDA),Linux)
+TORCH_FROM := --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu
+endif
 
-.PHONY: run lab test slow docs clean
+.PHONY: run lab test slow browser docs clean
 run: $(READY)
 	@$(BIN)/llm-lab run $(ARGS)
 lab: $(READY)
@@ -17,6 +21,8 @@ test: $(READY)
 	@$(BIN)/python .github/scripts/check.py
 slow: $(READY)
 	@$(BIN)/python .github/scripts/check.py --slow pages
+browser: $(READY)
+	@$(BIN)/python .github/scripts/browser.py
 docs: $(READY)
 	@command -v quarto >/dev/null || { echo "make docs needs Quarto on the PATH: https://quarto.org/docs/get-started (nothing was installed)" >&2; exit 1; }
 	@rm -rf _proc _docs
@@ -29,6 +35,6 @@ clean:
 $(READY): constraints.txt settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v=sys.version_info[:2]; sys.exit(0 if (3,11)<=v<=(3,13) else "llm_lab is tested on Python 3.11 to 3.13, this is %d.%d: choose one with  make PYTHON=python3.12 …" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q --no-deps $(TORCH_FROM) -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@

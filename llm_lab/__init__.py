@@ -41,7 +41,12 @@ _names = {
     'opponents': 'compression_bits_per_byte ngram_bits_per_byte clean_documents heldout_scores',
     'text_metrics': 'compute_rouge_scores compute_translation_scores compute_classification_scores compute_answer_scores',
     'compare': 'compare_models multiple_choice benchmark_model lm_eval_scores',
-    'report': 'read_history plot_training_curves write_report write_model_card',
+    'practice': 'practice_hub',
+    'finetune': '''load_model_by_name load_llama3_model load_llama3_1b_model load_phi4_model ModelSettings load_dataset_by_name
+        load_cnn_dailymail load_wmt14 load_sst2 TrainingConfig get_training_args create_trainer get_recommended_config evaluate_task
+        save_finetuned write_answers fit_gpt''',
+    'curves': 'read_history plot_training_curves',
+    'report': 'write_report write_model_card',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'plan': 'RunSettings',
     'run': 'run_lab',

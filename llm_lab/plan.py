@@ -13,12 +13,14 @@ from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
+from .reading import ReadingOptions
+
 # %% ../nbs/08b_plan.ipynb #6be1d0cd
 @dataclass(frozen=True)
 class RunSettings:
     "Everything that decides what a run computes; sizes that are None are chosen from the text."
     input:Optional[str]=None            # a .txt, .jsonl, .csv or .parquet file, or a folder of them; None: the documentation that comes with Python
-    text_field:str='text'               # column or dotted field of .jsonl, .csv and .parquet rows that holds the text
+    reading:ReadingOptions=ReadingOptions()  # how the input is read, and by which rules it is cleaned
     minutes:float=5.                    # size of the whole job: about this long on two laptop cores, at most; the work is fixed by it, not the clock
     seed:int=0                          # decides the held-out documents, the first weights and the order of the rows
     vocab_size:Optional[int]=None       # entries of the tokenizer, at most

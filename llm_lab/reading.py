@@ -87,14 +87,14 @@ _old_names = {'line': 'lines', 'paragraph': 'blank lines'}   # what 0.1 called t
 @dataclass(frozen=True)
 class ReadingOptions:
     "How files become documents: the one definition that functions and commands share."
-    text_field:str='text'        # column or dotted field of .jsonl, .json, .csv and .parquet rows that holds the text
+    text_field:str='text'        # column or dotted field of .jsonl, .json, .csv, .parquet and .arrow rows that holds the text
     encoding:str='utf-8'         # how text is encoded, for example cp1252, cp932 or gb18030
-    lang:str='en'                # language that cleaning keeps, as a code of ISO 639; 'any': all of them
-    per:Optional[str]=None       # a document is: 'lines', 'blank lines', 'file', or the text that parts them; None: by the look of the file
-    on_error:str='raise'         # what cannot be read: 'raise' stops there, 'skip' leaves it out and counts it
-    rules:Optional[str]=None     # names of the cleaning rules, with commas; '-name' takes one of the usual rules away; 'none': no rule; None: the usual ones
-    file_type:Optional[str]=None # read only files of this type, or one file as this type; None: by their names
-    delimiter:Optional[str]=None # of CSV; None: whichever of , ; tab | the header uses most
+    lang:Optional[str]=None      # clean, and keep only this language, a code of ISO 639 such as en, de or zh; without it, all of them
+    per:Optional[str]=None       # a document is: lines, 'blank lines', file, or the text that parts them; without it, by the look of the file
+    on_error:str='raise'         # what cannot be read: raise stops there, skip leaves it out and counts it
+    rules:Optional[str]=None     # clean by these rules, names with commas; '-name' takes one of the usual rules away, 'none' all; without it, the usual ones
+    file_type:Optional[str]=None # read only files of this type, or one file as this type; without it, by their names
+    delimiter:Optional[str]=None # of CSV; without it, whichever of , ; tab | the header uses most
     max_line_bytes:int=2**26     # a longer line is left out
     max_unfold:int=200           # a packed file that unfolds to more than this many times its size is left at that point
     recursive:bool=True          # look into folders inside a folder
@@ -234,6 +234,8 @@ def _next_record(text:str, at:int, decode) -> int:
     return end - 1 if text[end-1] == ']' and end - 1 > at else len(text)
 
 # %% ../nbs/01a_reading.ipynb #d9eaa518
+_lone_backslash = re.compile(r'(?<!\\)((?:\\\\)*)\\(?![\\"])')   # of C:\dir, which escapes nothing
+
 @dataclass(frozen=True)
 class _Dialect:
     "How the fields of a line are told apart."
@@ -250,6 +252,7 @@ class _Dialect:
         "The fields of a record; None where it cannot be read."
         has_quotes = self.quoted and any('"' in line for line in lines)
         if not has_quotes and not (self.escape and '\\' in lines[0]): return lines[0].split(self.delimiter)
+        if self.escape: lines = [_lone_backslash.sub(r'\1\\\\', line) for line in lines]
         rows = csv.reader([line + '\n' for line in lines], delimiter=self.delimiter, strict=True, escapechar='\\' if self.escape else None)
         try: found = next(rows)
         except (csv.Error, StopIteration): return None
@@ -309,9 +312,10 @@ def _dialect_of(sample:list, delimiter:Optional[str]) -> _Dialect:
     "The dialect with which the first lines of a file lose least."
     header = next((line for _,line in sample if line.strip()), '')
     delimiter = delimiter or max(',;\t|', key=header.count)
-    candidates = [_Dialect(delimiter), _Dialect(delimiter, escape=True)]
+    candidates = [_Dialect(delimiter)]
+    if any('\\"' in line for _,line in sample): candidates.append(_Dialect(delimiter, escape=True))
     if delimiter == '\t': candidates.append(_Dialect(delimiter, quoted=False))
-    if '"' not in ''.join(line for _,line in sample): return candidates[0]
+    if not any('"' in line for _,line in sample): return candidates[0]
     return min(candidates, key=lambda dialect: _cost(dialect, sample))
 
 def _cost(dialect:_Dialect, sample:list) -> int:
@@ -413,7 +417,7 @@ def _table_rows(path, kind:str, lose, options:ReadingOptions):
                     if n_chars > room: raise UnfoldsTooFar(f'its texts unfold to more than {room:,} characters: raise max_unfold={options.max_unfold} if that is right')
     except FileNotFoundError: raise
     except UnfoldsTooFar as e: lose(n+1, str(e))
-    except (OSError, pa.ArrowException) as e: lose(n+1, _table_damage(path, kind, n, e))
+    except (OSError, pa.ArrowException, SystemError, UnicodeError, OverflowError, MemoryError) as e: lose(n+1, _table_damage(path, kind, n, e))
 
 def _table_text(value, top:str, options:ReadingOptions) -> tuple:
     "(text, '') or (None, why not) of one value."
@@ -464,10 +468,12 @@ def iter_file(
     skipped:list|None=None,    # takes one dict per line left out
     delimiter:str|None=None,   # of CSV; None: whichever of , ; tab | the header uses most
     max_line_bytes:int=2**26,  # a longer line is an error
+    options:Optional[ReadingOptions]=None,  # where given, these count, and of the others only `text_field` and `skipped`
 ):                             # pairs (line or record number, text); blank lines and nulls are empty texts
     "The texts of one file of a known type."
-    options = ReadingOptions(text_field, encoding, per=per, on_error=on_error, delimiter=delimiter, max_line_bytes=max_line_bytes)
-    yield from _units(path, kind, options, losing(path, on_error, skipped))
+    if options is not None: options = replace(options, text_field=text_field)
+    else: options = ReadingOptions(text_field, encoding, per=per, on_error=on_error, delimiter=delimiter, max_line_bytes=max_line_bytes)
+    yield from _units(path, kind, options, losing(path, options.on_error, skipped))
 
 # %% ../nbs/01a_reading.ipynb #145875b3
 def _texts(path, kind, options:ReadingOptions, skipped) -> list:

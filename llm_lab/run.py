@@ -19,6 +19,7 @@ from typing import Optional
 from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json, write_json
 from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, flops_per_token, measure_text,
     plan_lines, plan_run)
+from .reading import ReadingOptions
 from .runtime import PeakMemory, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
@@ -43,6 +44,7 @@ def _run_name(settings:RunSettings, name:Optional[str]) -> str:
 def _differences(old:dict, new:dict) -> list[str]:
     "In what two runs differ, in words."
     was,asked = old['settings'],new['settings']
+    was.setdefault('reading', {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})   # what runs of 0.1 say
     differ = [f'{k} ({was.get(k)!r} there, {v!r} asked)' for k,v in asked.items() if was.get(k) != v]
     if old['input'] != new['input']: differ.append('the input itself, which has changed since')
     return differ
@@ -178,7 +180,7 @@ def read_text(
     from llm_lab.reading import read_with_ledger
     s = run.settings
     if s.input is None: return embedded(run), None
-    return read_with_ledger(s.input, progress=run.progress, text_field=s.text_field)
+    return read_with_ledger(s.input, s.reading, run.progress)
 
 # %% ../nbs/08a_run.ipynb #356a03f5
 def _examples(ledger) -> list[dict]:
@@ -195,7 +197,10 @@ def clean_step(
     raw = load_table(run, 'raw')
     is_own = run.settings.input is not None
     ledger = Ledger.load(run.path/'data') if is_own else None          # what reading left out comes first
-    ds,ledger = clean_dataset(raw, default_rules(None if is_own else 'en'), progress=run.progress, ledger=ledger)
+    reading = run.settings.reading
+    rules = default_rules(reading.lang if is_own else 'en', reading.rules)
+    ds,ledger = clean_dataset(raw, rules, progress=run.progress, ledger=ledger)
+    if not len(ds): raise ValueError(ledger.why_empty())
     n_bytes = save_table(run, 'cleaned', ds)
     ledger.save(run.path/'data')
     funnel = [{k: f[k] for k in ('rule', 'dropped', 'left')} for f in ledger.funnel()]
@@ -374,6 +379,7 @@ def evaluate_step(
     "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
     from llm_lab.opening import load_model
     from llm_lab.opponents import heldout_scores
+    from llm_lab.report import write_samples
     train,val = splits(run)
     train = share(train, 20_000_000)['text']
     held = share(val, 1_000_000)['text']
@@ -381,9 +387,10 @@ def evaluate_step(
     scores = heldout_scores(model, held, train, model.tokenizer, progress=run.progress)
     values = scores.pop('bits_per_byte')
     clean = scores['parts'].get('clean', {}).get('bits_per_byte', {})
+    samples = write_samples(model, [first_words([t]) for t in held[:3]], run.settings.seed)
     out = dict(bits_per_byte=values['model'], on_clean_documents=clean.get('model'))
     return dict(title='Evaluate', **{'in': dict(documents=len(held), bytes=scores['bytes'])},
-                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores)
+                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores, samples=samples)
 
 # %% ../nbs/08a_run.ipynb #8f83a315
 _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=pack_step, train=train_step, finetune=finetune_step, evaluate=evaluate_step)
@@ -528,6 +535,7 @@ def finish_run(
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
     import psutil
+    from llm_lab.provenance import hash_chain
     from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     payload = {k: v for s in steps for k,v in s.items() if k not in _of_a_step}
@@ -537,6 +545,7 @@ def finish_run(
                  wall_s=max(alive_s, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in _of_a_step} for s in steps], **payload, next=next_commands(run))
     value['words'] = say_training(value)
+    value['provenance'] = hash_chain(run.path, value)
     write_json(run.path/'report.json', value)
     write_report(run.path)
     write_model_card(run.path)

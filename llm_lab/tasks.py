@@ -133,18 +133,30 @@ def split_task(
 # %% ../nbs/08c_tasks.ipynb #9a5588c2
 def read_pairs(
     path:'str|Path',  # .jsonl, .json, .csv or .parquet with columns `prompt` and `completion`
-    **reading,        # as for `iter_file`
+    **reading,        # fields of `ReadingOptions`
 ):                    # datasets.Dataset
-    "Prompts and completions, each row by the readers that name file and line."
+    "Prompts and completions, each row by the readers that name file and line; cleaned where a language or rules are asked for."
     from datasets import Dataset
-    from llm_lab.reading import file_type_of, iter_file
+    from llm_lab.reading import ReadingOptions, file_type_of, iter_file
+    options = ReadingOptions(**reading)
     path = Path(path)
     kind = file_type_of(path)
     if kind not in ('jsonl', 'json', 'csv', 'parquet') or not path.is_file():
         raise ValueError(f'{path}: expected an existing .jsonl, .csv or .parquet file with the columns prompt and completion')
-    columns = {c: dict(iter_file(path, kind, c, **reading)) for c in ('prompt', 'completion')}
+    columns = {c: dict(iter_file(path, kind, c, options=options)) for c in ('prompt', 'completion')}
     rows = sorted(columns['prompt'].keys() & columns['completion'].keys())
-    return Dataset.from_dict({c: [values[i] for i in rows] for c,values in columns.items()})
+    pairs = Dataset.from_dict({c: [values[i] for i in rows] for c,values in columns.items()})
+    return _cleaned_pairs(pairs, options) if options.lang or options.rules else pairs
+
+def _cleaned_pairs(pairs, options):
+    "The pairs whose two texts, read as one, the rules let stay."
+    from llm_lab.data_cleaning import clean_dataset, default_rules
+    ds = pairs.map(lambda row: dict(text=row['prompt'] + '\n' + row['completion']), load_from_cache_file=False)
+    rules = default_rules(options.lang, options.rules)
+    ledger = clean_dataset(ds, rules)[1]
+    if not ledger.kept: raise ValueError(ledger.why_empty())
+    gone = {d['row'] for d in ledger.dropped}
+    return pairs.select([i for i in range(len(pairs)) if i not in gone])
 
 # %% ../nbs/08c_tasks.ipynb #30e12dd8
 def split_pairs(

@@ -30,6 +30,29 @@ def _reference_texts(
         if not t.strip(): raise ValueError(f'reference {i} is empty')
     return texts
 
+_turn = 'pass list(zip(*references)), the references of each prediction together'
+
+def _alike(
+    a:str,    # a text
+    b:str,    # another
+) -> float:   # 0 … 1
+    "How many of their runs of three characters two texts share."
+    grams = [{t[i:i+3] for i in range(max(1, len(t) - 2))} for t in (a, b)]
+    return len(grams[0] & grams[1])/len(grams[0] | grams[1])
+
+def _check_layout(
+    predictions:list,  # texts
+    references:list,   # a list of texts for each
+):
+    "As many references for each prediction as predictions: if they fit better crosswise, they were laid out by stream."
+    n = len(predictions)
+    if n < 2 or any(len(r) != n for r in references): return
+    pairs = [(i, k) for i in range(n) for k in range(n) if i != k]
+    along = np.mean([_alike(predictions[i], references[i][k]) for i,k in pairs])
+    across = np.mean([_alike(predictions[i], references[k][i]) for i,k in pairs])
+    if across > 2*along + .02:
+        raise ValueError(f'the references fit the predictions better by stream ({across:.2f}) than by sentence ({along:.2f}): {_turn}')
+
 def check_pairs(
     predictions:list,   # texts a model wrote
     references:list,    # for each the text, or texts, it should have been
@@ -39,9 +62,14 @@ def check_pairs(
     predictions = check_texts(predictions, 'prediction', empty)
     if isinstance(references, str): raise TypeError('references arrived as one str, expected a list')
     references = list(references)
-    if len(predictions) != len(references):
-        raise ValueError(f'{len(predictions)} predictions but {len(references)} references')
-    return predictions, [_reference_texts(r, i) for i,r in enumerate(references)]
+    n = len(predictions)
+    if n != len(references):
+        is_by_stream = all(isinstance(r, (list, tuple)) and len(r) == n for r in references)
+        hint = f'; these lists hold one reference for every prediction each: {_turn}' if is_by_stream else ''
+        raise ValueError(f'{n} predictions but {len(references)} references{hint}')
+    references = [_reference_texts(r, i) for i,r in enumerate(references)]
+    _check_layout(predictions, references)
+    return predictions, references
 
 # %% ../nbs/06a_text_metrics.ipynb #c0fde29b
 _no_spaces = r'\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff'  # Thai, Lao, Burmese, Khmer, kana, Chinese characters
@@ -100,7 +128,7 @@ def rouge_per_example(
     rouge_types:tuple|str=ROUGE_TYPES,  # 'rouge1' … 'rouge9', 'rougeL', 'rougeLsum'
     use_stemmer:bool=True,              # Porter's stemmer, as in published scores
     empty:str='error',                  # a prediction without words: 'error', or 'zero' to score it 0
-    tokenizer=None,                     # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
+    tokenizer:object=None,              # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
 ) -> np.ndarray:                        # (N, types, 3): precision, recall, fmeasure
     "ROUGE of every pair."
     from rouge_score.rouge_scorer import RougeScorer
@@ -123,7 +151,7 @@ def compute_rouge_scores(
     n_resamples:int=1000,               # of the bootstrap
     level:float=0.95,                   # share of resamples inside the interval
     seed:int=0,                         # of the resamples
-    tokenizer=None,                     # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
+    tokenizer:object=None,              # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
 ) -> dict:                              # {'rouge1': {'precision', 'recall', 'fmeasure', 'interval': (low, high) of the fmeasure}, …}, 0 … 1
     "ROUGE of predictions against references: mean over the pairs, with a bootstrap interval."
     names = _rouge_types(rouge_types)
@@ -137,19 +165,27 @@ def compute_rouge_scores(
     return out
 
 # %% ../nbs/06a_text_metrics.ipynb #e143ddae
-def _check_bleu(
+def _are_unspaced(
     references:list,  # a list of texts for each prediction
-    score,            # what sacrebleu found
-    settings:dict,    # of BLEU
-    empty:str,        # 'zero': a 0 is meant
-):
-    "A BLEU of 0 that says nothing about the translation is an error."
-    if empty == 'zero' or score.score: return
+) -> bool:
+    "Whether most letters belong to scripts without spaces between words."
     letters = [c for refs in references for c in refs[0] if c.isalnum()]
     n_unspaced = len(re.findall(f'[{_no_spaces}]', ''.join(letters)))
-    if 'tokenize' not in settings and n_unspaced > len(letters)/2:
-        raise ValueError("the references are written without spaces, and BLEU saw each as one word: "
-                         "settings={'bleu': {'tokenize': 'char'}}, or 'zh', 'ja-mecab', 'flores200'")
+    return n_unspaced > len(letters)/2
+
+def _check_translation(
+    metric:str,       # 'bleu', 'chrf' or 'ter'
+    references:list,  # a list of texts for each prediction
+    score:object,     # what sacrebleu found
+    settings:dict,    # of the metric
+):
+    "A number that says nothing about the translation is an error."
+    saw_one_word = "the references are written without spaces, and {} saw each as one word: settings={{'{}': {{{}}}}}"
+    if metric == 'ter' and not settings.get('asian_support') and _are_unspaced(references):
+        raise ValueError(saw_one_word.format('TER', 'ter', "'normalized': True, 'asian_support': True"))
+    if metric != 'bleu' or score.score: return
+    if 'tokenize' not in settings and _are_unspaced(references):
+        raise ValueError(saw_one_word.format('BLEU', 'bleu', "'tokenize': 'char'") + ", or 'zh', 'ja-mecab', 'flores200'")
     if score.totals[-1] == 0 and not settings.get('effective_order'):
         raise ValueError('no prediction has a run of four words, so BLEU is 0 whatever they say: '
                          "settings={'bleu': {'effective_order': True}}, or metrics='chrf'")
@@ -183,9 +219,10 @@ def compute_translation_scores(
     resampled = {'n_bootstrap': n_resamples} if n_resamples and len(predictions) > 1 else {}
     out = {}
     for m in metrics:
-        metric = known[m](**settings.get(m, {}))
+        chosen = settings.get(m, {})
+        metric = known[m](**chosen)
         s = metric.corpus_score(predictions, streams, **resampled)
-        if m == 'bleu': _check_bleu(references, s, settings.get('bleu', {}), empty)
+        if empty != 'zero': _check_translation(m, references, s, chosen)
         interval = _bleu_interval(s) if resampled else None
         out[m] = {'score': float(s.score), 'interval': interval, 'signature': str(metric.get_signature())}
     return out

@@ -66,6 +66,10 @@ def numbered(name, chapter, text):
     number = re.match(r'\d\d[a-z]?', name)
     return f'{number[0]} · {text}' if number and chapter else text
 
+def without_foreign_badges(text):
+    "A page of the site asks nobody else for pictures."
+    return re.sub(r'\[!\[[^\]]*\]\(https:[^)]*\)\]\([^)]*\)\n?', '', text)
+
 def finish_page(path, chapter, text):
     "One processed notebook: its title in words, links to its module, an anchor at each definition."
     book = json.loads(path.read_text(encoding='utf-8'))
@@ -83,7 +87,7 @@ def finish_page(path, chapter, text):
             if not code.strip() or is_plumbing(code): continue
             if spots := anchors(definitions(code), taken): cells.append(markdown(spots))
             if only_imports(code) and 'code-fold' not in code: code = fold(code, 'Imports')
-        cells.append({**cell, 'source': lines(code.replace(home, ''))})
+        cells.append({**cell, 'source': lines(without_foreign_badges(code.replace(home, '')))})
     book['cells'] = cells
     path.write_text(json.dumps(book), encoding='utf-8')
 
