@@ -49,6 +49,7 @@ def open_llama_cpp(
     p.kv_unified = False
     p.cpuparams.n_threads = torch.get_num_threads()
     p.warmup = False
+    p.cache_type_k = p.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32   # as ours; half precision changes a greedy text now and then
     p.verbosity = -1
     p.api_keys = [secrets.token_hex(32)]
     return xllamacpp.Server(p)

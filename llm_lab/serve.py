@@ -594,6 +594,7 @@ async def finish_all(
         work.result()
         return True
     finally:
+        work.add_done_callback(lambda f: f.cancelled() or f.exception())   # nobody else asks what became of it
         for task in (gone, work): task.cancel()
         for a in answers: a.ticket.cancel()
 
