@@ -16,7 +16,7 @@ from .files import find_damage, is_ours, read_json, read_manifest, write_json
 from .reading import ReadingOptions, as_options, clean_files
 from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
 from .runtime import quiet, slow
-from .tasks import read_pairs, split_pairs
+from .tasks import read_pairs
 from .terminal import pack_texts, read_input, run_folder
 
 # %% ../nbs/08_cli.ipynb #86344d85
@@ -316,7 +316,7 @@ def pack(
 # %% ../nbs/08_cli.ipynb #5c733920
 def finetune(
     model:str,                # a run's name, or the model folder to start from
-    data:str,                 # .jsonl, .csv or .parquet with columns `prompt` and `completion`
+    data:str,                 # .jsonl, .json, .csv or .parquet with pairs, conversations or texts; a folder; a dataset of the Hub
     *,
     output:str='finetuned',   # folder for adapter/ and merged/
     r:int=8,                  # rank of the update
@@ -325,13 +325,17 @@ def finetune(
     seed:int=0,               # order of the examples, first adapter weights
     **reading,                # how the pairs are read
 ) -> None:
-    "LoRA fine-tune a model on prompt → completion pairs; a tenth of them is held out to measure it."
+    "LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it."
     from llm_lab.checkpoint import find_model
+    from llm_lab.pairs import read_examples
     from llm_lab.sft import finetune as lora_finetune
     how = dict(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
+    options = ReadingOptions(**reading)
+    if options.lang or options.rules: data = read_pairs(data, **reading)
     with quiet():
-        train_pairs,val_pairs = split_pairs(read_pairs(data, **reading), seed)
-        found = lora_finetune(find_model(model), train_pairs, val_pairs, output, progress=None, **how)
+        examples = read_examples(data, encoding=options.encoding, on_error=options.on_error)
+        found = lora_finetune(find_model(model), examples, None, output, progress=None, **how)
+    print(examples.said)
     losses = f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f}'
     print(f'{losses} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
     print(f'Next:  llm-lab generate {output}/merged')
@@ -344,16 +348,10 @@ def merge(
     verify:bool=False,  # also compare the sha256 of every file of the base model
 ) -> None:
     "Merge a LoRA adapter into its base model and certify that the outputs are the same."
-    from llm_lab.checkpoint import find_model
-    from llm_lab.loader import ModelLoader
-    from llm_lab.lora import load_adapter, save_merged
-    with quiet():
-        loader = ModelLoader(find_model(model), offline=True, verify=verify)
-        base,tokenizer = loader.load_model_and_tokenizer()
-        adapted = load_adapter(base, adapter)
-        report = save_merged(adapted, tokenizer, output)
-    difference = report['max_output_diff']
-    print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {difference:.1e}')
+    from llm_lab.adapters import merge_adapter
+    with quiet(): report = merge_adapter(model, adapter, output, verify=verify)
+    difference = report['read_back_max_diff']
+    print(f'{output}: {report["n_layers"]} layers merged; read back, the largest difference from {report["reference"]} is {difference:.1e}')
 
 # %% ../nbs/08_cli.ipynb #6eec996f
 def eval_(
@@ -598,7 +596,7 @@ commands = [
     Command('generate', _models, 'terminal.generate', 'Continue a prompt, and show the text as it is written.', ('llm-lab generate test "Once upon a time"', 'llm-lab generate test')),
     Command('chat', _models, 'chat.chat_command', 'Talk to a model, and see each answer as it is written.', ('llm-lab chat test', 'llm-lab chat test --system "Be brief." --temperature 0')),
     Command('serve', _models, 'serve.serve_command', "Serve a model: a page to talk to it, and OpenAI's API for programs.", ('llm-lab serve test', 'llm-lab serve test --port 8080 --engine llama.cpp')),
-    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on prompt → completion pairs; a tenth of them is held out to measure it.',
+    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it.',
         ('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20',)),
     Command('merge', _models, 'cli.merge', 'Merge a LoRA adapter into its base model and certify that the outputs are the same.', ('llm-lab merge test tuned/adapter merged',)),
     Command('export', _models, 'cli.export', 'Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed.',

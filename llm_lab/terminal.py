@@ -6,7 +6,7 @@
 __all__ = ['new_run', 'run_folder', 'usual_sizes', 'is_packed', 'n_tokens_in', 'text_bytes', 'saved_settings', 'refuse_others',
            'content_id', 'fetch_vocabulary', 'make_tokenizer', 'read_input', 'pack_texts', 'Job', 'settle',
            'bring_data', 'describe_model', 'duration', 'StepLines', 'train', 'is_done', 'pieces_of', 'write_on',
-           'separator_of', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
+           'in_its_form', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
 
 # %% ../nbs/08d_terminal.ipynb #5973bc85
 import json, math, shlex, socket, sys, time, warnings
@@ -207,13 +207,14 @@ def pack_texts(
     from types import SimpleNamespace
     from llm_lab.data_cleaning import split_documents
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
-    with quiet(): train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
-    if isinstance(tokenizer, str):
-        source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
-        tokenizer = make_tokenizer(tokenizer, source, vocab_size)
-    has_marks = tokenizer.eos_id is not None or tokenizer.bos_id is not None
-    if not has_marks: train,val = '\n\n'.join(ds['text']), None
-    return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
+    with quiet():
+        train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
+        if isinstance(tokenizer, str):
+            source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
+            tokenizer = make_tokenizer(tokenizer, source, vocab_size)
+        has_marks = tokenizer.eos_id is not None or tokenizer.bos_id is not None
+        if not has_marks: train,val = '\n\n'.join(ds['text']), None
+        return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
 
 def _cut_in_two(ds) -> tuple:
     "One document as two: nine tenths to learn from, the rest held out."
@@ -578,8 +579,20 @@ def pieces_of(
     **settings,       # temperature, top_k, top_p …
 ):                    # gives new text, piece by piece
     "What a model adds to a prompt, as it comes."
-    if hasattr(model, 'hf_state_dict'): return model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+    if hasattr(model, 'hf_state_dict'):
+        pieces = model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+        return pieces if isinstance(prompt, str) else _as_words(pieces, model.tokenizer)
     return _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings)
+
+def _as_words(ids, tokenizer):
+    "Ids that come one by one, as text; half a character waits for its other half."
+    seen,said = [],''
+    for i in ids:
+        seen.append(i)
+        text = tokenizer.decode(seen)
+        if text.endswith('\ufffd'): continue
+        yield text[len(said):]
+        said = text
 
 def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     "The same for a model of transformers, which writes in a thread."
@@ -587,7 +600,8 @@ def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     from transformers import TextIteratorStreamer
     if tokenizer is None: raise ValueError('this model has no tokenizer, so it cannot read a prompt')
     stream = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    ids = tokenizer(prompt, return_tensors='pt').to(model.device)
+    ids = tokenizer(prompt, return_tensors='pt') if isinstance(prompt, str) else dict(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
+    ids = {k: v.to(model.device) for k,v in ids.items()}
     settings = {k: v for k,v in settings.items() if v is not None}
     is_drawn = settings.pop('temperature', 1.) > 0
     if is_drawn: settings |= dict(do_sample=True)
@@ -618,13 +632,22 @@ def write_on(
     return text
 
 # %% ../nbs/08d_terminal.ipynb #267be2ba
-def separator_of(
-    folder:Path,  # of a model
-) -> str:         # '' where nothing is known
-    "What stood between prompt and completion when a model was fine-tuned."
-    report = folder/'merge_report.json'
-    found = read_json(report).get('separator') if report.is_file() else None
-    return found if isinstance(found, str) else ''
+def in_its_form(
+    folder:Path,   # of a model
+    tokenizer,     # that was opened with it
+    prompt:str,    # what somebody typed
+) -> tuple:        # (what is shown first, what the model reads: the text itself, or ids)
+    "A prompt in the form that a model was fine-tuned in, where it was."
+    from llm_lab.pairs import read_prompt_form
+    form = read_prompt_form(folder)
+    if form is None or form.kind == 'text': return prompt, prompt
+    if form.kind == 'separator':
+        asked = prompt.removesuffix(form.separator) if form.separator else prompt
+        return asked + form.separator, form.prompt_ids(tokenizer, asked)
+    if not getattr(tokenizer, 'chat_template', None):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+    return prompt + '\n', form.prompt_ids(tokenizer, prompt)
 
 def ask_for_prompts(
     ask=input,          # gives a line, or raises EOFError
@@ -658,13 +681,12 @@ def generate(
     folder = find_model(model)
     if show_info: print(info_page(get_model_info(model), is_short=True), end='\n\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
-    after = '' if plain else separator_of(folder)
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
     prompts = ask_for_prompts() if prompt is None else [prompt]
     for text in prompts:
-        if not text.endswith(after): text += after
-        pieces = pieces_of(opened, tokenizer, text, max_new_tokens, **settings)
-        write_on(pieces, text)
+        begin,asked = (text, text) if plain else in_its_form(folder, tokenizer, text)
+        pieces = pieces_of(opened, tokenizer, asked, max_new_tokens, **settings)
+        write_on(pieces, begin)
 
 # %% ../nbs/08d_terminal.ipynb #d134a329
 def info_page(
