@@ -650,11 +650,12 @@ def in_its_form(
     return prompt + '\n', form.prompt_ids(tokenizer, prompt)
 
 def ask_for_prompts(
-    ask=input,  # gives a line, or raises EOFError
-):              # gives prompts
+    ask=input,          # gives a line, or raises EOFError
+    is_told:bool=True,  # begin by saying what may be typed
+):                      # gives prompts
     "Lines that somebody types, or that come through a pipe, until there are no more."
     is_typed = sys.stdin.isatty()
-    if is_typed: print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
+    if is_typed and is_told: print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
     while True:
         try: line = ask('> ' if is_typed else '')
         except (EOFError, KeyboardInterrupt): return
