@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from torch import Tensor, nn
 
-from .runtime import evaluating
+from .runtime import check_range, evaluating
 from ._moved import finder
 
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
