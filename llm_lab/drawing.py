@@ -177,11 +177,13 @@ def _cell(
     if len(text) > limit: text = text[:limit] + '…'
     return html.escape(text).replace('\n', '<br>')
 
+_numbers_only = re.compile(r'[-+−–\d.,%±]*( to [-+−\d.,%]+)?')
+
 def _side(
     values:list,  # of one column
 ) -> str:
-    "Numbers stand to the right."
-    is_number = all(isinstance(v, (int, float, type(None))) for v in values)
+    "Numbers stand to the right, those that are written out too."
+    is_number = all(v is None or isinstance(v, (int, float)) or _numbers_only.fullmatch(str(v)) for v in values)
     return ' class=n' if is_number else ''
 
 def html_table(

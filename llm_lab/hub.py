@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['log', 'safetensors_header', 'ModelFilesError', 'ModelReport', 'check_folder', 'describe_other', 'LocalHub',
            'has_tokenizer', 'check_token_ids', 'wanted_files', 'ByteBar', 'folder_state', 'fetch_model',
-           'cached_snapshot', 'is_offline', 'fetch_to_cache', 'fetch_config', 'copy_from_cache']
+           'cached_snapshot', 'is_offline', 'fetch_to_cache', 'fetch_config', 'fetch_data_files', 'copy_from_cache']
 
 # %% ../nbs/00c_hub.ipynb #7c8bc105
-import json, logging, os, re, shutil, threading, time
+import fnmatch, json, logging, os, re, shutil, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -183,8 +183,10 @@ class LocalHub:
     def __init__(self,
         models:dict,   # name → folder, as `{'gpt2': 'some/folder'}`
         cache=None,    # what HF_HUB_CACHE is while it runs; None: an empty temporary folder
+        datasets:dict|None=None,  # the same for datasets, whose files may lie in folders of the folder
     ):
         self.models = {name: Path(folder) for name,folder in models.items()}
+        self.datasets = {name: Path(folder) for name,folder in (datasets or {}).items()}
         self.cache = cache
         self.requests = []           # one row per request: method, path, status, first byte, bytes sent
         self.faults = []
@@ -222,15 +224,15 @@ class LocalHub:
     def n_bytes(self) -> int:
         "Bytes sent so far."
         return sum(r['bytes'] for r in self.requests)
-    def _listing(self, name) -> tuple[str, list]:  # commit; name, size, git id, sha256 of each file (None for small ones)
+    def _listing(self, folder:Path) -> tuple[str, list]:  # commit; name, size, git id, sha256 of each file (None for small ones)
         "What a repository holds, as the Hub describes it: weights are large files with a sha256, the others have a git id."
         from hashlib import sha1
         files = []
-        for p in sorted(p for p in self.models[name].iterdir() if p.is_file() and p.name != 'manifest.json'):
+        for p in sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'manifest.json'):
             key = p, p.stat().st_size, p.stat().st_mtime_ns
             if key not in self._ids:
-                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors', '.bin') else None
-            files.append((p.name, p.stat().st_size, *self._ids[key]))
+                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors', '.bin', '.parquet') else None
+            files.append((p.relative_to(folder).as_posix(), p.stat().st_size, *self._ids[key]))
         return sha1(repr(files).encode(), usedforsecurity=False).hexdigest(), files
 
 # %% ../nbs/00c_hub.ipynb #994021c4
@@ -246,19 +248,21 @@ def _describe(name, commit, files, as_list:bool) -> bytes:
 
 def _hub_answer(hub:LocalHub, path:str) -> tuple[int, dict, bytes]:  # status, headers, body
     "What the Hub says to a request."
-    about = re.fullmatch(r'/api/models/(.+?)(?:/(revision|tree)/([^/]+))?', path)
-    file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/([^/]+)', path)
+    is_data = path.startswith(('/api/datasets/', '/datasets/'))
+    held = hub.datasets if is_data else hub.models
+    about = re.fullmatch(r'/api/(?:models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?', path)
+    file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/(.+)', path.removeprefix('/datasets') if is_data else path)
     found = about or file
-    if not found or found[1] not in hub.models: return 401, {'X-Error-Code': 'RepoNotFound'}, b''
+    if not found or found[1] not in held: return 401, {'X-Error-Code': 'RepoNotFound'}, b''
     name = found[1]
     revision = about[3] if about else file[2]
-    commit,files = hub._listing(name)
+    commit,files = hub._listing(held[name])
     if revision not in (None, 'main', commit): return 404, {'X-Error-Code': 'RevisionNotFound'}, b''
     if about: return 200, {'Content-Type': 'application/json'}, _describe(name, commit, files, about[2] == 'tree')
     row = next((r for r in files if r[0] == file[3]), None)
     if not row: return 404, {'X-Error-Code': 'EntryNotFound', 'X-Repo-Commit': commit}, b''
     headers = {'X-Repo-Commit': commit, 'ETag': f'"{row[3] or row[2]}"', 'Accept-Ranges': 'bytes'}
-    return 200, headers, (hub.models[name]/row[0]).read_bytes()
+    return 200, headers, (held[name]/row[0]).read_bytes()
 
 # %% ../nbs/00c_hub.ipynb #667bee2d
 _fault_codes = {'401': 'GatedRepo', '404': 'EntryNotFound'}
@@ -720,6 +724,37 @@ def fetch_config(
     url = _hub_url(endpoint)
     kw = dict(revision=revision, token=token, endpoint=url, cache_dir=_cache_dir())
     return Path(_persist(lambda: hf_hub_download(name, file, **kw), name, revision, url)).parent
+
+# %% ../nbs/00c_hub.ipynb #1a3e5aa9
+def fetch_data_files(
+    name:str,                # of a dataset on the Hub
+    pattern:str,             # of file names, as `train-*.parquet`
+    revision:str|None=None,  # branch, tag or commit; None: main
+    token:str|None=None,     # as above
+    endpoint:str|None=None,  # as above
+):                           # gives one path after the other, each fetched when it is asked for
+    "Files of a dataset, in the common cache."
+    from huggingface_hub import HfApi, hf_hub_download
+    if is_offline():
+        yield from _cached_data_files(name, pattern)
+        return
+    _no_telemetry()
+    url = _hub_url(endpoint)
+    about = _persist(lambda: HfApi(url, token).dataset_info(name, revision=revision), name, revision, url)
+    there = [s.rfilename for s in about.siblings]
+    wanted = sorted(fnmatch.filter(there, pattern))
+    if not wanted: raise ModelFilesError(f'the dataset {name} has no file {pattern}; it has: {", ".join(sorted(there)[:20])}')
+    kw = dict(repo_type='dataset', revision=about.sha, token=token, endpoint=url, cache_dir=_cache_dir())
+    for f in wanted: yield Path(_persist(lambda: hf_hub_download(name, f, **kw), name, revision, url))
+
+def _cached_data_files(name:str, pattern:str) -> list[Path]:
+    "The same, from the newest snapshot that has some."
+    repo = _cache_dir()/('datasets--' + name.replace('/', '--'))
+    places = sorted((repo/'snapshots').glob('*'), key=lambda p: p.stat().st_mtime, reverse=True)
+    found = next((files for p in places if (files := sorted(p.glob(pattern)))), [])
+    if not found: raise ModelFilesError(f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
+    return found
+
 
 # %% ../nbs/00c_hub.ipynb #af74fc4c
 def copy_from_cache(

@@ -379,6 +379,7 @@ def evaluate_step(
     "Bits per byte on the held-out documents: the model and its opponents, on all of them and on the clean ones."
     from llm_lab.opening import load_model
     from llm_lab.opponents import heldout_scores
+    from llm_lab.report import write_samples
     train,val = splits(run)
     train = share(train, 20_000_000)['text']
     held = share(val, 1_000_000)['text']
@@ -386,9 +387,10 @@ def evaluate_step(
     scores = heldout_scores(model, held, train, model.tokenizer, progress=run.progress)
     values = scores.pop('bits_per_byte')
     clean = scores['parts'].get('clean', {}).get('bits_per_byte', {})
+    samples = write_samples(model, [first_words([t]) for t in held[:3]], run.settings.seed)
     out = dict(bits_per_byte=values['model'], on_clean_documents=clean.get('model'))
     return dict(title='Evaluate', **{'in': dict(documents=len(held), bytes=scores['bytes'])},
-                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores)
+                out={k: v for k,v in out.items() if v is not None}, bits_per_byte=values, heldout=scores, samples=samples)
 
 # %% ../nbs/08a_run.ipynb #8f83a315
 _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=pack_step, train=train_step, finetune=finetune_step, evaluate=evaluate_step)
@@ -533,6 +535,7 @@ def finish_run(
 ) -> dict:    # what report.json holds
     "Write report.json, report.html and the model card from the records of the steps."
     import psutil
+    from llm_lab.provenance import hash_chain
     from llm_lab.report import write_model_card, write_report
     steps = [run.state['steps'][s] for s in _steps]
     payload = {k: v for s in steps for k,v in s.items() if k not in _of_a_step}
@@ -542,6 +545,7 @@ def finish_run(
                  wall_s=max(alive_s, sum(s['wall_s'] for s in steps)), peak_bytes=max(s['peak_bytes'] for s in steps),
                  steps=[{k: s[k] for k in _of_a_step} for s in steps], **payload, next=next_commands(run))
     value['words'] = say_training(value)
+    value['provenance'] = hash_chain(run.path, value)
     write_json(run.path/'report.json', value)
     write_report(run.path)
     write_model_card(run.path)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['collate_pairs', 'completion_losses', 'pair_losses', 'Preflight', 'SFTSettings', 'silent_adapters', 'preflight',
-           'sft_arguments', 'make_trainer', 'run_trainer', 'sft_trainer', 'complete', 'timed', 'prepare_data',
-           'train_adapters', 'finetune']
+           'sft_arguments', 'make_trainer', 'run_trainer', 'sft_trainer', 'complete', 'complete_ids', 'timed',
+           'prepare_data', 'train_adapters', 'finetune']
 
 # %% ../nbs/05c_sft.ipynb #e21d3efc
 import inspect, json, tempfile, time, torch
@@ -353,7 +353,8 @@ def _trainer_class():
             pass
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             losses,hit = completion_losses(model, inputs)
-            return losses.sum()/(hit.sum() if num_items_in_batch is None else num_items_in_batch)
+            loss = losses.sum()/(hit.sum() if num_items_in_batch is None else num_items_in_batch)
+            return (loss, {}) if return_outputs else loss   # `evaluate` asks for both
     return SFTTrainer
 
 def _watcher(max_steps:int, progress):
@@ -384,18 +385,19 @@ def sft_arguments(
     settings:SFTSettings,      # how the fine-tune goes
     device='cpu',              # where the model is
     bf16:bool=False,           # multiply in bfloat16
+    checkpointing:bool=False,  # keep a layer's input only, and compute the layer again
     **more,                    # anything else SFTConfig takes
 ):                             # a trl.SFTConfig
     "Our settings in TRL's words: nothing that reports, uploads, asks or prints."
     from trl import SFTConfig
-    checkpointing = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
+    its_name = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
     s = settings
     warmup = max(1, s.max_steps//10) if s.warmup_steps is None else s.warmup_steps
     ours = dict(output_dir=str(output_dir), learning_rate=s.learning_rate, max_steps=s.max_steps, per_device_train_batch_size=s.batch_size,
                 gradient_accumulation_steps=s.accumulation, warmup_steps=warmup, lr_scheduler_type=s.schedule, optim=s.optimizer, weight_decay=s.weight_decay,
                 train_sampling_strategy='group_by_length', seed=s.seed, data_seed=s.seed, logging_steps=s.log_every, save_strategy='no', report_to='none',
                 disable_tqdm=True, bf16=bf16, dataloader_pin_memory=False, use_cpu=str(device).startswith('cpu'), dataset_kwargs={'skip_prepare_dataset': True})
-    return SFTConfig(**{**ours, checkpointing: False, **more})
+    return SFTConfig(**{**ours, its_name: checkpointing, **more})
 
 # %% ../nbs/05c_sft.ipynb #a191db2b
 def make_trainer(
@@ -405,6 +407,7 @@ def make_trainer(
     args,                      # from `sft_arguments`
     progress:bool|None=None,   # a progress bar; None: only on a terminal
     side:str='left',           # where rows are padded
+    eval_rows=None,            # rows that `trainer.evaluate()` scores
 ):                             # a trl.SFTTrainer, ready to .train()
     "The trainer for these arguments."
     from transformers import PrinterCallback
@@ -412,9 +415,10 @@ def make_trainer(
     for config in (model.config, getattr(model, 'generation_config', None)):
         if config is not None and config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
-    keep = [c for c in rows.column_names if c in ('input_ids', 'labels')]
+    asked = ['input_ids', 'labels']
     had_cache = getattr(model.config, 'use_cache', None)                  # TRL switches it off
-    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(keep), processing_class=tokenizer,
+    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(asked), processing_class=tokenizer,
+                               eval_dataset=None if eval_rows is None else eval_rows.select_columns(asked),
                                data_collator=partial(collate_pairs, multiple=64, side=side), callbacks=[_watcher(args.max_steps, progress)])
     for c in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(c)
@@ -470,6 +474,15 @@ def complete(
     form = form or choose_form(tokenizer)
     room = (max_length or context_of(model) or 1024) - max_new_tokens
     rows = [form.prompt_ids(tokenizer, p, max(1, room)) for p in prompts]
+    return complete_ids(model, tokenizer, rows, max_new_tokens)
+
+def complete_ids(
+    model,                  # a transformers causal language model
+    tokenizer,              # that belongs to it
+    rows:list,              # the ids of each prompt
+    max_new_tokens:int=32,  # longest answer
+) -> list[str]:             # the answers alone
+    "What the model answers, greedily, after these ids."
     batch = collate_pairs([dict(input_ids=r, labels=r) for r in rows])
     given = {k: batch[k].to(device_of(model)) for k in ('input_ids', 'attention_mask')}
     with evaluating(model):

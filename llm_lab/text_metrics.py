@@ -12,7 +12,7 @@ import re, string
 import numpy as np
 from collections import Counter
 
-from .drawing import INK, inked, new_figure, save_figure
+from .drawing import INK, inked, new_figure, plain_label, save_figure
 from .eval import check_texts
 from .uncertainty import bootstrap, resampled_means
 
@@ -30,6 +30,42 @@ def _reference_texts(
         if not t.strip(): raise ValueError(f'reference {i} is empty')
     return texts
 
+_turn = 'pass list(zip(*references)), the references of each prediction together'
+
+def _runs_of_three(
+    text:str,  # any
+) -> set:
+    "Its runs of three characters."
+    n = max(1, len(text) - 2)
+    return {text[i:i+3] for i in range(n)}
+
+def _alike(
+    a:str,    # a text
+    b:str,    # another
+) -> float:   # 0 … 1
+    "How many of their runs of three characters two texts share."
+    a,b = _runs_of_three(a),_runs_of_three(b)
+    return len(a & b)/len(a | b)
+
+def _check_layout(
+    predictions:list,  # texts
+    references:list,   # a list of texts for each
+):
+    "As many references for each prediction as predictions: if they fit better crosswise, they were laid out by stream."
+    n = len(predictions)
+    if n < 2 or any(len(r) != n for r in references): return
+    by_sentence = []
+    by_stream = []
+    for i,p in enumerate(predictions):
+        for k in range(n):
+            if i == k: continue
+            by_sentence.append(_alike(p, references[i][k]))
+            by_stream.append(_alike(p, references[k][i]))
+    along = np.mean(by_sentence)
+    across = np.mean(by_stream)
+    if across <= 2*along + .02: return
+    raise ValueError(f'the references fit the predictions better by stream ({across:.2f}) than by sentence ({along:.2f}): {_turn}')
+
 def check_pairs(
     predictions:list,   # texts a model wrote
     references:list,    # for each the text, or texts, it should have been
@@ -39,9 +75,14 @@ def check_pairs(
     predictions = check_texts(predictions, 'prediction', empty)
     if isinstance(references, str): raise TypeError('references arrived as one str, expected a list')
     references = list(references)
-    if len(predictions) != len(references):
-        raise ValueError(f'{len(predictions)} predictions but {len(references)} references')
-    return predictions, [_reference_texts(r, i) for i,r in enumerate(references)]
+    n = len(predictions)
+    if n != len(references):
+        is_by_stream = all(isinstance(r, (list, tuple)) and len(r) == n for r in references)
+        hint = f'; these lists hold one reference for every prediction each: {_turn}' if is_by_stream else ''
+        raise ValueError(f'{n} predictions but {len(references)} references{hint}')
+    references = [_reference_texts(r, i) for i,r in enumerate(references)]
+    _check_layout(predictions, references)
+    return predictions, references
 
 # %% ../nbs/06a_text_metrics.ipynb #c0fde29b
 _no_spaces = r'\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff'  # Thai, Lao, Burmese, Khmer, kana, Chinese characters
@@ -100,7 +141,7 @@ def rouge_per_example(
     rouge_types:tuple|str=ROUGE_TYPES,  # 'rouge1' … 'rouge9', 'rougeL', 'rougeLsum'
     use_stemmer:bool=True,              # Porter's stemmer, as in published scores
     empty:str='error',                  # a prediction without words: 'error', or 'zero' to score it 0
-    tokenizer=None,                     # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
+    tokenizer:object=None,              # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
 ) -> np.ndarray:                        # (N, types, 3): precision, recall, fmeasure
     "ROUGE of every pair."
     from rouge_score.rouge_scorer import RougeScorer
@@ -123,7 +164,7 @@ def compute_rouge_scores(
     n_resamples:int=1000,               # of the bootstrap
     level:float=0.95,                   # share of resamples inside the interval
     seed:int=0,                         # of the resamples
-    tokenizer=None,                     # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
+    tokenizer:object=None,              # None: as in papers, a-z and 0-9; 'unicode': every script; or a function from text to words
 ) -> dict:                              # {'rouge1': {'precision', 'recall', 'fmeasure', 'interval': (low, high) of the fmeasure}, …}, 0 … 1
     "ROUGE of predictions against references: mean over the pairs, with a bootstrap interval."
     names = _rouge_types(rouge_types)
@@ -137,19 +178,27 @@ def compute_rouge_scores(
     return out
 
 # %% ../nbs/06a_text_metrics.ipynb #e143ddae
-def _check_bleu(
+def _are_unspaced(
     references:list,  # a list of texts for each prediction
-    score,            # what sacrebleu found
-    settings:dict,    # of BLEU
-    empty:str,        # 'zero': a 0 is meant
-):
-    "A BLEU of 0 that says nothing about the translation is an error."
-    if empty == 'zero' or score.score: return
+) -> bool:
+    "Whether most letters belong to scripts without spaces between words."
     letters = [c for refs in references for c in refs[0] if c.isalnum()]
     n_unspaced = len(re.findall(f'[{_no_spaces}]', ''.join(letters)))
-    if 'tokenize' not in settings and n_unspaced > len(letters)/2:
-        raise ValueError("the references are written without spaces, and BLEU saw each as one word: "
-                         "settings={'bleu': {'tokenize': 'char'}}, or 'zh', 'ja-mecab', 'flores200'")
+    return n_unspaced > len(letters)/2
+
+def _check_translation(
+    metric:str,       # 'bleu', 'chrf' or 'ter'
+    references:list,  # a list of texts for each prediction
+    score:object,     # what sacrebleu found
+    settings:dict,    # of the metric
+):
+    "A number that says nothing about the translation is an error."
+    saw_one_word = "the references are written without spaces, and {} saw each as one word: settings={{'{}': {{{}}}}}"
+    if metric == 'ter' and not settings.get('asian_support') and _are_unspaced(references):
+        raise ValueError(saw_one_word.format('TER', 'ter', "'normalized': True, 'asian_support': True"))
+    if metric != 'bleu' or score.score: return
+    if 'tokenize' not in settings and _are_unspaced(references):
+        raise ValueError(saw_one_word.format('BLEU', 'bleu', "'tokenize': 'char'") + ", or 'zh', 'ja-mecab', 'flores200'")
     if score.totals[-1] == 0 and not settings.get('effective_order'):
         raise ValueError('no prediction has a run of four words, so BLEU is 0 whatever they say: '
                          "settings={'bleu': {'effective_order': True}}, or metrics='chrf'")
@@ -183,9 +232,10 @@ def compute_translation_scores(
     resampled = {'n_bootstrap': n_resamples} if n_resamples and len(predictions) > 1 else {}
     out = {}
     for m in metrics:
-        metric = known[m](**settings.get(m, {}))
+        chosen = settings.get(m, {})
+        metric = known[m](**chosen)
         s = metric.corpus_score(predictions, streams, **resampled)
-        if m == 'bleu': _check_bleu(references, s, settings.get('bleu', {}), empty)
+        if empty != 'zero': _check_translation(m, references, s, chosen)
         interval = _bleu_interval(s) if resampled else None
         out[m] = {'score': float(s.score), 'interval': interval, 'signature': str(metric.get_signature())}
     return out
@@ -225,16 +275,26 @@ def compute_classification_scores(
     at = {label: i for i,label in enumerate(labels)}
     confusion = np.zeros((len(labels), len(labels)), int)
     for p,r in zip(predictions, references): confusion[at[r], at[p]] += 1
-    right,said,true = confusion.diagonal(),confusion.sum(0),confusion.sum(1)
+    right = confusion.diagonal()
+    said = confusion.sum(0)
+    true = confusion.sum(1)
     precision = right/np.maximum(said, 1)
     recall = right/np.maximum(true, 1)
     f1 = 2*right/np.maximum(said + true, 1)
+    columns = [v.tolist() for v in (precision, recall, f1, true)]
     classes = {}
-    for i,label in enumerate(labels):
-        classes[label] = dict(precision=float(precision[i]), recall=float(recall[i]), f1=float(f1[i]), n=int(true[i]))
-    accuracy = bootstrap([p == r for p,r in zip(predictions, references)], n_resamples, seed=seed)
-    return {'accuracy': float(accuracy), 'interval': (accuracy.low, accuracy.high), 'macro_f1': float(f1.mean()),
-            'labels': labels, 'confusion': confusion.tolist(), 'classes': classes}
+    for label,*values in zip(labels, *columns):
+        classes[label] = dict(zip(('precision', 'recall', 'f1', 'n'), values))
+    is_right = [p == r for p,r in zip(predictions, references)]
+    accuracy = bootstrap(is_right, n_resamples, seed=seed)
+    return dict(
+        accuracy=float(accuracy),
+        interval=(accuracy.low, accuracy.high),
+        macro_f1=float(f1.mean()),
+        labels=labels,
+        confusion=confusion.tolist(),
+        classes=classes,
+    )
 
 # %% ../nbs/06a_text_metrics.ipynb #ac4ccf05
 @inked
@@ -254,8 +314,9 @@ def plot_confusion(
     for i,j in np.ndindex(n, n):
         colour = 'white' if share[i,j] > .65 else INK['fg']
         ax.text(j, i, f'{m[i,j]:,}', ha='center', va='center', color=colour)
-    shown = [label.replace('$', r'\$') for label in labels]              # a lone $ would start a formula
-    ax.set_xticks(range(n), shown, rotation=30 if max(map(len, labels)) > 6 else 0)
+    shown = [plain_label(label) for label in labels]
+    longest = max(map(len, labels))
+    ax.set_xticks(range(n), shown, rotation=30 if longest > 6 else 0)
     ax.set_yticks(range(n), shown)
     ax.set_xlabel('predicted')
     ax.set_ylabel('true')

@@ -6,6 +6,10 @@
 __all__ = ['mixed_precision', 'on_device', 'bytes_of_tokens', 'estimate_loss', 'sync_gradients', 'train_step', 'FitSettings',
            'fit_settings', 'RunState', 'as_run_state', 'pick_optimizer', 'has_split', 'TrainingRun', 'start_run', 'fit']
 
+# %% ../nbs/03b_training.ipynb #7174b9d8
+from ._moved import finder
+__getattr__ = finder(__name__)   # TrainingConfig, create_trainer … live on 07_finetune
+
 # %% ../nbs/03b_training.ipynb #2eeeacae
 import math, time, warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext
