@@ -2,7 +2,7 @@
 
     python benchmarks/cleaning.py filters [--rule quality] [--peers PYTHON]   Gopher's quality and repetition rules, beside datatrove
     python benchmarks/cleaning.py dedup   [--peers PYTHON]                    near duplicates, beside rensa, datasketch, text-dedup and datatrove
-    python benchmarks/cleaning.py readers                                     reading, and the whole default run on python_docs()
+    python benchmarks/cleaning.py readers                                     reading beside the loaders of `datasets`, and the whole default run on python_docs()
 
 PYTHON is the interpreter of a virtual environment that holds the other tools (`pip install "datatrove[processing]" datasketch rensa text-dedup spacy`);
 without it they are left out. Every measurement is a fresh process with one thread per worker. Ours goes through `clean_dataset`, ledger included;
@@ -250,8 +250,48 @@ def main():
                 for tool in tools if a.peers else []: rows.setdefault(tool, []).append(measure(a.peers, f'{tool}-dedup', a.corpus, None, n_docs, workers))
             show(rows, next(iter(rows)))
 
+def write_formats(folder, mb):
+    "The same documents as JSON lines, CSV and Parquet."
+    from datasets import Dataset
+    from llm_lab.documents import python_docs
+    texts,size = [],0
+    docs = python_docs()['text'][:]
+    for i in range(10**9):
+        text = f'copy {i//len(docs)}: ' + docs[i%len(docs)]
+        texts.append(text); size += len(text.encode())
+        if size >= mb*1e6: break
+    ds = Dataset.from_dict({'text': texts, 'id': list(range(len(texts)))})
+    ds.to_json(f'{folder}/docs.jsonl', force_ascii=False); ds.to_csv(f'{folder}/docs.csv', index=False); ds.to_parquet(f'{folder}/docs.parquet')
+    return len(texts)
+
+def read_ours(path):
+    from llm_lab.reading import read_with_ledger
+    ds,ledger = read_with_ledger(path, progress=False)
+    assert ledger.check().kept == len(ds)
+    return ds
+
+def read_theirs(path):
+    from datasets import load_dataset
+    with tempfile.TemporaryDirectory() as cache:                          # nothing is found in a cache: both read the file
+        return load_dataset({'.jsonl': 'json', '.csv': 'csv', '.parquet': 'parquet'}[Path(path).suffix], data_files=path, split='train', cache_dir=cache)
+
+def reading(mb=50, repeats=5):
+    "Text from a file to a dataset that is mapped from disk: ours with its ledger, and the loader of `datasets`."
+    import datasets; datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as folder:
+        n = write_formats(folder, mb)
+        for kind in ('jsonl', 'csv', 'parquet'):
+            path,times = f'{folder}/docs.{kind}',{read_ours: [], read_theirs: []}
+            for _ in range(repeats):
+                for work in times:
+                    start = time.process_time(); ds = work(path); times[work].append(time.process_time()-start)
+                    assert len(ds) == n
+            ours,theirs = (statistics.median(t) for t in times.values())
+            print(f'{kind:8} {n:,} documents, {mb} MB: {mb/ours:6.1f} MB/s with the ledger, load_dataset {mb/theirs:6.1f} MB/s, ratio {theirs/ours:.2f} (processor time, medians of {repeats}, interleaved)')
+
 def readers():
     from llm_lab import data_cleaning as lab
+    reading()
     start = time.perf_counter(); docs = lab.python_docs(); read_s = time.perf_counter()-start
     mb = sum(map(len, lab.column(docs, 'text')))/1e6
     print(f'python_docs: {len(docs):,} documents, {mb:.1f} million characters in {read_s:.1f} s')

@@ -18,7 +18,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from .files import (OutputError, check_output, find_damage, folder_lock, foreign_files, is_ours,
                            read_json, read_manifest, settle, sha256_of, write_folder)
-from .runtime import process_rank, resolve_device
+from .runtime import check_range, process_rank, resolve_device
 
 # %% ../nbs/04_checkpoint.ipynb #d998c5c1
 _st_dtypes = dict(float64='F64', float32='F32', float16='F16', bfloat16='BF16', int64='I64', int32='I32', int16='I16', int8='I8',
@@ -344,7 +344,9 @@ class CheckpointManager:
         base_dir:str|Path|None=None,  # another name of `root`
     ):
         if on_error not in ('raise', 'warn'): raise ValueError(f"on_error is {on_error!r}, expected 'raise' or 'warn'")
-        if keep_last is not None and keep_last < 1: raise ValueError(f'keep_last is {keep_last}, but at least the newest checkpoint must stay')
+        if '..' in Path(name).parts: raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
+        check_range(1, 10**9, whole=True, keep_last=keep_last, keep_every=keep_every)     # the newest always stays
+        check_range(0, 10**9, whole=True, keep_best=keep_best)
         self.name = str(name)
         self.root = Path(base_dir if base_dir is not None else root)
         self.keep_last = keep_last
@@ -548,8 +550,11 @@ def find_model(
 
 def _holder(path:Path) -> Path:
     "The folder inside this one that holds the model; or a sentence about what lies here instead."
-    manifest = read_manifest(path) if path.is_dir() else None
-    if path.is_file() or manifest and manifest['kind'] not in ('run', 'tokens', 'tokenizer'): return path
+    if path.is_file():
+        if said := _advice_for([path.name]): raise ValueError(f'{path} cannot be opened here: {said}')
+        return path
+    manifest = read_manifest(path)
+    if manifest and manifest['kind'] not in ('run', 'tokens', 'tokenizer', 'export'): return path
     if found := newest(path): return found
     if found := list_checkpoints(path): raise ValueError(f'{path} has no complete checkpoint: {found[-1]["damage"]}')
     if _has_weights(path) or (path/'adapter_config.json').is_file(): return path
@@ -568,11 +573,16 @@ def _what_lies_here(folder:Path) -> str|None:
     names = sorted(p.name for p in folder.iterdir())
     steps = [n for n in names if re.fullmatch(r'checkpoint-\d+', n)]
     if steps: return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
+    return _advice_for(names)
+
+def _advice_for(names:list) -> str|None:
+    "What to do with a file that is no model for us."
     for pattern,advice in _advice.items():
         if found := [n for n in names if re.fullmatch(pattern, n)]: return f'{found[0]} {advice}'
 
 _advice = {
-    r'.+\.gguf': 'is a file for llama.cpp; open it there, or fetch the same model as safetensors',
+    r'.+\.gguf': 'is a file for llama.cpp; open it there, or take the model that it was made from, as safetensors',
+    r'.+\.onnx': 'is a graph for onnxruntime; run it there, or take the model that it was made from',
     r'consolidated.*\.(safetensors|pth)': "has its maker's own names for the weights; fetch the files for transformers (config.json, model.safetensors) of the same model",
     r'(model|pytorch_model)-\d+-of-\d+\.\w+': 'is one part of several, and the list of the parts (….index.json) is missing; fetch that file too',
 }

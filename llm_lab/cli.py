@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['shared', 'commands', 'opening_options', 'pick', 'command', 'explain', 'main', 'run', 'summary', 'clean', 'pack',
-           'eval_', 'compare', 'verify', 'runs', 'finetune', 'merge', 'export', 'download', 'Command', 'make_app']
+           'finetune', 'merge', 'eval_', 'compare', 'verify', 'runs', 'export', 'download', 'Command', 'make_app']
 
 # %% ../nbs/08_cli.ipynb #3da22c84
 import functools, importlib, inspect, json, os, sys, warnings
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Optional
 
-from .files import find_damage, is_ours, read_json, read_manifest, write_json
+from .files import check_output_file, find_damage, is_ours, read_json, read_manifest, write_json
 from .reading import ReadingOptions, as_options, clean_files
 from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
-from .runtime import quiet
-from .tasks import read_pairs, split_pairs
+from .runtime import quiet, slow
+from .tasks import read_pairs
 from .terminal import pack_texts, read_input, run_folder
 
 # %% ../nbs/08_cli.ipynb #86344d85
@@ -46,25 +46,30 @@ def _all_parameters(fn) -> tuple[list, list]:
     places,options = [],[]
     for p in inspect.signature(fn).parameters.values():
         if p.kind == p.VAR_KEYWORD:
-            for group in p.name.split('_and_'): options += [o for part in _all_parameters(shared[group]) for o in part]
-            continue
-        is_place = p.kind == p.POSITIONAL_OR_KEYWORD
-        (places if is_place else options).append((p, comments.get(p.name)))
+            for group in p.name.split('_and_'):
+                shared_places,_ = _all_parameters(shared[group])
+                options += shared_places
+        elif p.kind == p.POSITIONAL_OR_KEYWORD: places.append((p, comments.get(p.name)))
+        else: options.append((p, comments.get(p.name)))
     return places, options
 
 def _argument(p, comment):
     "Typer's form of what may be typed in order; nothing is required here, since it may come by name."
     import typer
-    metavar = p.name.upper() if p.default is p.empty else f'[{p.name.upper()}]'
-    info = typer.Argument(help=comment, show_default=False, metavar=metavar)
-    kind = p.annotation if p.default is not p.empty else Optional[p.annotation]
+    name,kind = p.name.upper(),p.annotation
+    is_needed = p.default is p.empty
+    if is_needed: kind = Optional[kind]
+    else: name = f'[{name}]'
+    info = typer.Argument(help=comment, show_default=False, metavar=name)
     return p.replace(annotation=Annotated[kind, info], default=None)
 
 def _twin(p):
     "The option that gives an argument by name."
     import typer
-    info = typer.Option(*_also.get(p.name, [f'--{p.name}']), help='the same, by name', hidden=True)
-    return inspect.Parameter(f'{p.name}_by_name', p.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[Optional[str], info])
+    names = _also.get(p.name, [f'--{p.name}'])
+    info = typer.Option(*names, help='the same, by name', hidden=True)
+    kind = Annotated[Optional[str], info]
+    return inspect.Parameter(f'{p.name}_by_name', p.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
 
 def _option(p, comment):
     "Typer's form of an option."
@@ -72,26 +77,30 @@ def _option(p, comment):
     info = typer.Option(help=comment, show_default=p.default not in (None, '', False))
     return p.replace(annotation=Annotated[p.annotation, info], kind=p.POSITIONAL_OR_KEYWORD)
 
-def _is_list(p) -> bool: return getattr(p.annotation, '__origin__', None) is list
-
 def _parameters(fn) -> list:
     "Typer's parameters of a function."
     places,options = _all_parameters(fn)
-    twins = [_twin(p) for p,_ in places if not _is_list(p)]
-    return [_argument(*p) for p in places] + twins + [_option(*o) for o in options]
+    found = [_argument(*p) for p in places]
+    for p,_ in places:
+        is_list = getattr(p.annotation, '__origin__', None) is list
+        if not is_list: found.append(_twin(p))
+    return found + [_option(*o) for o in options]
 
 def _fill(fn, given:dict, name:str) -> dict:
     "What was typed in order goes to the arguments that were not given by name."
     places = [p for p,_ in _all_parameters(fn)[0]]
-    by_name = {p.name: given.pop(f'{p.name}_by_name', None) for p in places}
-    by_name = {k: v for k,v in by_name.items() if v is not None}
-    in_order = [given.pop(p.name, None) for p in places]
-    in_order = [v for v in in_order if v not in (None, [])]
-    free = [p for p in places if p.name not in by_name]
+    by_name,in_order,free = {},[],[]
+    for p in places:
+        typed = given.pop(p.name, None)
+        named = given.pop(f'{p.name}_by_name', None)
+        if typed not in (None, []): in_order.append(typed)
+        if named is None: free.append(p)
+        else: by_name[p.name] = named
     if len(in_order) > len(free): raise ValueError(f'{name}: {in_order[-1]!r} is one argument too many')
-    missing = [p.name for p in free[len(in_order):] if p.default is p.empty]
-    if missing: raise ValueError(f'{name} needs {missing[0].upper()}: see llm-lab {name} --help')
-    return {**given, **by_name, **dict(zip([p.name for p in free], in_order))}
+    for p in free[len(in_order):]:
+        if p.default is p.empty: raise ValueError(f'{name} needs {p.name.upper()}: see llm-lab {name} --help')
+    for p,value in zip(free, in_order): by_name[p.name] = value
+    return {**given, **by_name}
 
 def command(
     app,                   # the typer.Typer to add it to
@@ -114,7 +123,7 @@ def command(
     return app.command(name, context_settings=settings, rich_help_panel=group, epilog=epilog)(run)
 
 # %% ../nbs/08_cli.ipynb #a8c6c932
-_known = OSError, ValueError, RuntimeError, TypeError, ImportError, MemoryError
+_known = OSError, ValueError, RuntimeError, TypeError, ImportError, MemoryError, FloatingPointError
 
 def explain(
     error:BaseException,  # what a command raised
@@ -122,25 +131,32 @@ def explain(
     "The sentence a user gets instead of a traceback."
     import errno
     code = getattr(error, 'errno', None)
+    file = getattr(error, 'filename', None)
     if code == errno.ENOSPC:
-        where = f' (writing {error.filename})' if error.filename else ''
+        where = f' (writing {file})' if file else ''
         return f'no space left on the disk{where}: free some and repeat the command, what is finished is kept'
-    if code == errno.EACCES: return f'no permission for {error.filename}: choose a folder you may write to'
-    said = ' '.join(str(error).split())
+    if code == errno.EACCES: return f'no permission for {file}: choose a folder you may write to'
+    said = _one_line(error)
     if len(said) > 1000: said = f'{said[:700]} … {said[-200:]}'
-    if isinstance(error, FloatingPointError) or isinstance(error, _known) and said: return said
-    return f'{type(error).__name__}: {said or "no more is known"} (--debug shows where)'
+    is_for_users = isinstance(error, _known)
+    if is_for_users and said: return said
+    kind = type(error).__name__
+    return f'{kind}: {said or "no more is known"} (--debug shows where)'
+
+def _one_line(text) -> str:
+    "A text without its line ends."
+    return ' '.join(str(text).split())
 
 def main(
     args:Optional[list]=None,  # command line; None: sys.argv
     exit:bool=True,            # end the process with the command's exit code; False: return, for notebooks
 ) -> None:
     "The `llm-lab` command."
-    args = list(sys.argv[1:] if args is None else args)
-    is_debug = '--debug' in args or bool(os.environ.get('LLM_LAB_DEBUG'))
+    if args is None: args = sys.argv[1:]
+    is_debug = '--debug' in args or 'LLM_LAB_DEBUG' in os.environ
     args = [a for a in args if a != '--debug']
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')   # a terminal that cannot show a character must not end a run
+    for stream in (sys.stdout, sys.stderr):              # a terminal that cannot show a character must not end a run
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     with warnings.catch_warnings():
         warnings.showwarning = _note
         code = _run(args, is_debug)
@@ -160,13 +176,16 @@ def _run(args:list, is_debug:bool) -> int:
 def _usage(error) -> int:
     "A command line that cannot be read."
     ctx = getattr(error, 'ctx', None)
-    if not error.format_message(): return 0 if ctx is None else print(ctx.get_help()) or 2
+    said = _one_line(error.format_message())
     where = ctx.command_path if ctx else 'llm-lab'
-    _end(f'{" ".join(error.format_message().split())} See {where} --help', 2)
+    if said: _end(f'{said} See {where} --help', 2)
+    if ctx is None: return 0
+    print(ctx.get_help())
+    return 2
 
 def _note(message, *where, **more):
     "A warning, as one line."
-    print(f'llm-lab: note: {as_options(" ".join(str(message).split()))}', file=sys.stderr)
+    print(f'llm-lab: note: {as_options(_one_line(message))}', file=sys.stderr)
 
 def _end(line:str, code:int):
     "Say one line and end."
@@ -198,20 +217,20 @@ def run(
     **reading,                             # how the text is read
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
-    settings = RunSettings(input, minutes=minutes, seed=seed, vocab_size=vocab_size, block_size=block_size, n_layer=n_layer,
-                           n_head=n_head, n_embd=n_embd, batch_size=batch_size, lora_r=lora_r, dropout=dropout,
-                           weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, pairs=pairs,
-                           reading=ReadingOptions(**reading))
-    if dry_run: return print('\n'.join(plan_only(settings, progress)))
-    try: report = run_lab(settings, name, root, progress, show=lambda line: print(line, flush=True))
+    typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size,
+                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, lora_r=lora_r, pairs=pairs)
+    settings = RunSettings(input, minutes=minutes, seed=seed, reading=ReadingOptions(**reading), **typed)
+    if dry_run:
+        for line in plan_only(settings, progress): print(line)
+        return
+    try: report = run_lab(settings, name, root, progress, show=functools.partial(print, flush=True))
     except KeyboardInterrupt: _end('stopped; the same command goes on from here', 130)
     print(summary(report, Path(root)/report['name']))
 
 def _verdict(b:dict) -> str:
     "Where the model stands among its opponents, in words."
-    beaten = [n for n in ('gzip', 'xz', 'unigram', 'bigram') if b['model'] < b[n]]
     names = dict(gzip='gzip', xz='xz', unigram='counting tokens', bigram='counting pairs of tokens')
-    above = [names[n] for n in names if n not in beaten]
+    above = [words for name,words in names.items() if b['model'] >= b[name]]
     if not above: return 'better than gzip and xz started cold, and than counting tokens or pairs'
     return f'worse than {", ".join(above)}: give it more text, more --minutes or a smaller model'
 
@@ -220,20 +239,29 @@ def summary(
     path:Path,    # the run's folder
 ) -> str:         # the last lines on the terminal
     "What was made, the headline numbers, and what to try next."
-    b,held = report['bits_per_byte'],report['heldout']
-    lines = ['', f'A language model of {report["model"]["n_params"]:,} parameters, in {report["wall_s"]:.0f} s and {report["peak_bytes"]/1e9:.2f} GB:',
-        f'  bits per byte   {b["model"]:.3f} on {held["documents"]:,} held-out documents ({_verdict(b)})',
-        '                  ' + ', '.join(f'{name} {bits:.3f}' for name,bits in b.items() if name != 'model'),
-        f'  fine-tuning     {_tuned(report)}', *(f'  {line}' for line in report.get('words', [])),
-        f'  report          {path/"report.html"}', '', 'Next:']
-    return '\n'.join(lines + [f'  {c}' for c in report['next']])
+    bits = report['bits_per_byte']
+    n_params = report['model']['n_params']
+    n_documents = report['heldout']['documents']
+    others = [f'{name} {value:.3f}' for name,value in bits.items() if name != 'model']
+    lines = ['']
+    lines.append(f'A language model of {n_params:,} parameters, in {report["wall_s"]:.0f} s and {report["peak_bytes"]/1e9:.2f} GB:')
+    lines.append(f'  bits per byte   {bits["model"]:.3f} on {n_documents:,} held-out documents ({_verdict(bits)})')
+    lines.append(f'                  {", ".join(others)}')
+    lines.append(f'  fine-tuning     {_tuned(report)}')
+    lines += [f'  {line}' for line in report.get('words', [])]
+    lines.append(f'  report          {path/"report.html"}')
+    lines += ['', 'Next:']
+    lines += [f'  {command}' for command in report['next']]
+    return '\n'.join(lines)
 
 def _tuned(report:dict) -> str:
     "What fine-tuning did, or why there was none."
-    l = report.get('lora')
-    if l is None: return 'left out: ' + report['task']['says']
-    return (f'loss {l["loss_before"]:.3f} → {l["loss_after"]:.3f} (95 % interval of the change {l["ci"][0]:+.3f} to {l["ci"][1]:+.3f}) '
-            f'by training {l["trained_share"]:.2%} of the weights')
+    lora = report.get('lora')
+    if lora is None: return f'left out: {report["task"]["says"]}'
+    low,high = lora['ci']
+    losses = f'loss {lora["loss_before"]:.3f} → {lora["loss_after"]:.3f}'
+    interval = f'95 % interval of the change {low:+.3f} to {high:+.3f}'
+    return f'{losses} ({interval}) by training {lora["trained_share"]:.2%} of the weights'
 
 # %% ../nbs/08_cli.ipynb #5c5e1572
 def clean(
@@ -246,37 +274,81 @@ def clean(
     _check_parquet(input, output)
     with quiet(): ds,ledger = clean_files(input, ReadingOptions(**reading))
     for note in ledger.notes: print(as_options(note))
-    for f in ledger.funnel(): print(f'{f["rule"]:32} {f["dropped"]:8,} dropped {f["left"]:8,} left')
+    for f in ledger.funnel():
+        print(f'{f["rule"]:32} {f["dropped"]:8,} dropped {f["left"]:8,} left')
     if not len(ds): raise ValueError(ledger.why_empty())
-    write_parquet(ds, Path(output))
-    folder = Path(output).with_suffix('.ledger')
+    output = Path(output)
+    write_parquet(ds, output)
+    folder = output.with_suffix('.ledger')
     ledger.save(folder)
     languages = '' if reading.get('lang') else ' (of any language: --lang keeps one)'
     print(f'{ledger.kept:,} of {ledger.read:,} documents kept in {output}{languages}; every dropped one is in {folder}')
 
 def _check_parquet(input, output):
     "Refuse an output that is no .parquet file, or that is what is read."
-    is_same = Path(output).exists() and Path(input).exists() and os.path.samefile(input, output)
-    if is_same: raise ValueError(f'{output} is what is read: choose another --output')
+    if Path(output).suffix != '.parquet':
+        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
     if Path(input).is_dir() and Path(input).resolve() in Path(output).resolve().parents:
         raise ValueError(f'{output} lies in the folder that is read, and would be read the next time: choose an --output outside')
-    if Path(output).suffix == '.parquet': return
-    raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
+    check_output_file(output, lambda p: (p.with_suffix('.ledger')/'ledger.json').is_file(), source=input)
 
 def pack(
     input:str,                      # cleaned documents: any file or folder that `llm-lab clean` reads or writes
     *,
     output:str='data',              # folder for train.bin, val.bin, meta.json and the tokenizer
     tokenizer:str='bpe',            # bpe (learned from the text), char, byte, gpt2, or the folder of a tokenizer
-    vocab_size:int=4096,            # entries of a learned tokenizer, at most
+    vocab_size:Optional[int]=None,  # entries of a learned tokenizer, at most; without it, as many as the text can teach
     block_size:int=256,             # tokens in a row
     seed:int=0,                     # decides which documents are held out
     **reading,                      # how the text is read
 ) -> None:
     "Tokenize documents and lay them in rows on disk."
-    loader = pack_texts(read_input(input, **reading), tokenizer, output, block_size, seed, vocab_size)
-    print(f'{loader.n_rows("train"):,} rows to learn from and {loader.n_rows("val"):,} held out, {block_size} tokens each, in {output}')
+    ds = read_input(input, **reading)
+    loader = pack_texts(ds, tokenizer, output, block_size, seed, vocab_size)
+    n_train = loader.n_rows('train')
+    n_val = loader.n_rows('val')
+    print(f'{n_train:,} rows to learn from and {n_val:,} held out, {block_size} tokens each, in {output}')
     print(f'Next:  llm-lab train NAME {output}')
+
+# %% ../nbs/08_cli.ipynb #5c733920
+def finetune(
+    model:str,                # a run's name, or the model folder to start from
+    data:str,                 # .jsonl, .json, .csv or .parquet with pairs, conversations or texts; a folder; a dataset of the Hub
+    *,
+    output:str='finetuned',   # folder for adapter/ and merged/
+    r:int=8,                  # rank of the update
+    learning_rate:float=2e-3, # peak learning rate
+    max_steps:int=100,        # training steps
+    seed:int=0,               # order of the examples, first adapter weights
+    **reading,                # how the pairs are read
+) -> None:
+    "LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it."
+    from llm_lab.checkpoint import find_model
+    from llm_lab.pairs import read_examples
+    from llm_lab.sft import finetune as lora_finetune
+    how = dict(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
+    options = ReadingOptions(**reading)
+    if options.lang or options.rules: data = read_pairs(data, **reading)
+    with quiet():
+        examples = read_examples(data, encoding=options.encoding, on_error=options.on_error)
+        found = lora_finetune(find_model(model), examples, None, output, progress=None, **how)
+    print(examples.said)
+    losses = f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f}'
+    print(f'{losses} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
+    print(f'Next:  llm-lab generate {output}/merged')
+
+def merge(
+    model:str,     # a run's name, or the folder of the base model
+    adapter:str,   # adapter folder in PEFT's format
+    output:str,    # folder for the merged model
+    *,
+    verify:bool=False,  # also compare the sha256 of every file of the base model
+) -> None:
+    "Merge a LoRA adapter into its base model and certify that the outputs are the same."
+    from llm_lab.adapters import merge_adapter
+    with quiet(): report = merge_adapter(model, adapter, output, verify=verify)
+    difference = report['read_back_max_diff']
+    print(f'{output}: {report["n_layers"]} layers merged; read back, the largest difference from {report["reference"]} is {difference:.1e}')
 
 # %% ../nbs/08_cli.ipynb #6eec996f
 def eval_(
@@ -292,18 +364,28 @@ def eval_(
     from llm_lab.opening import open_model
     from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
     from llm_lab.tokenizer import front_id
-    texts = list(read_input(input, **pick(opening_and_reading, 'reading'))['text'])
+    if output: check_output_file(output, _has_scores, source=input)
+    reading = pick(opening_and_reading, 'reading')
+    opening = pick(opening_and_reading, 'opening')
+    texts = read_input(input, **reading)['text'][:]
     if limit: texts = texts[::-(-len(texts)//limit)]
     with quiet():
-        opened,tokenizer = open_model(model, **pick(opening_and_reading, 'opening'))
+        opened,tokenizer = open_model(model, **opening)
         if tokenizer is None: raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
-        how = dict(tokenizer=tokenizer, batch_size=batch_size, bos_id=front_id(tokenizer))
-        bits = bits_per_byte(opened, texts, **how)
-        guesses = perplexity(opened, texts, **how)
-    scores = dict(documents=len(texts), bits_per_byte=float(bits), perplexity=float(guesses), **compression_bits_per_byte(texts))
-    if how['bos_id'] is not None: scores['bos_id'] = how['bos_id']             # before each document, as this tokenizer does it
+        bos_id = front_id(tokenizer)                     # before each document, as this tokenizer does it
+        how = dict(tokenizer=tokenizer, batch_size=batch_size, bos_id=bos_id)
+        scores = dict(documents=len(texts))
+        scores['bits_per_byte'] = float(bits_per_byte(opened, texts, **how))
+        scores['perplexity'] = float(perplexity(opened, texts, **how))
+    scores |= compression_bits_per_byte(texts)
+    if bos_id is not None: scores['bos_id'] = bos_id
     if output: write_json(output, scores)
     print(json.dumps(scores, indent=2))
+
+def _has_scores(path:Path) -> bool:
+    "Whether a file is what `eval` writes."
+    try: return 'bits_per_byte' in read_json(path)
+    except (TypeError, ValueError): return False
 
 def compare(
     models:list[str],               # two or more runs or model folders
@@ -316,9 +398,12 @@ def compare(
     "The same prompt to several models, side by side."
     from llm_lab.opening import open_model
     from llm_lab.compare import compare_models
+    writers = {}
     with quiet():
-        opened = {m: open_model(m, **opening) for m in models}
-        writers = {m: model if hasattr(model, 'hf_state_dict') else (model, tokenizer) for m,(model,tokenizer) in opened.items()}
+        for name in models:
+            model,tokenizer = open_model(name, **opening)
+            knows_its_tokenizer = hasattr(model, 'hf_state_dict')
+            writers[name] = model if knows_its_tokenizer else (model, tokenizer)
         found = compare_models(writers, [prompt], max_new_tokens=max_new_tokens, seed=seed)
     print(f'> {prompt}')
     for name,texts in found.texts.items(): print(f'[{name}] {texts[0]}')
@@ -334,8 +419,8 @@ def _accept(found:list[Path], folder:str):
     from llm_lab.opening import accept_changes
     if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
     for f in found:
-        changes = accept_changes(f)
-        print(f'{f}: {"; ".join(changes) + ": accepted" if changes else "as written"}')
+        changes = '; '.join(accept_changes(f))
+        print(f'{f}: {changes}: accepted' if changes else f'{f}: as written')
 
 def verify(
     folder:str,         # a model folder, a checkpoint, tokens, or a whole run; a run's name too
@@ -355,10 +440,12 @@ def verify(
         return print(f'all {len(report)} files are whole; without a manifest their content cannot be compared')
     n_files = 0
     for f in found:
-        if damage := find_damage(f, verify=True): raise ValueError(damage)
+        damage = find_damage(f, verify=True)
+        if damage: raise ValueError(damage)
         manifest = read_manifest(f)
-        n_files += len(manifest['files'])
-        print(f'{f}: {manifest["kind"]}, {len(manifest["files"])} files, as written')
+        n = len(manifest['files'])
+        n_files += n
+        print(f'{f}: {manifest["kind"]}, {n} files, as written')
     print(f'all {n_files} files in {len(found)} folder(s) are as they were written')
     for line in chain_lines(place): print(line)
 
@@ -367,10 +454,13 @@ def _whole_runs(root:Path) -> list[dict]:
     "Rows of the reports under a folder."
     rows = []
     for path in sorted(root.glob('*/report.json')):
-        r = read_json(path)
-        rows.append(dict(name=str(path.parent), parameters=r['model']['n_params'], steps=r['settings'].get('steps'), tokens=r['training']['history'][-1]['tokens'],
-                         loss=None, bits_per_byte=r['bits_per_byte']['model'], settings={**r['settings'], **r['model']['config']}))
-        rows[-1]['steps'] = r['training']['history'][-1]['step']
+        report = read_json(path)
+        last = report['training']['history'][-1]
+        model = report['model']
+        bits = report['bits_per_byte']['model']
+        settings = report['settings'] | model['config']
+        rows.append(dict(name=str(path.parent), parameters=model['n_params'], steps=last['step'], tokens=last['tokens'],
+                         loss=None, bits_per_byte=bits, settings=settings))
     return rows
 
 def _trained_models(root:Path) -> list[dict]:
@@ -378,11 +468,12 @@ def _trained_models(root:Path) -> list[dict]:
     from llm_lab.checkpoint import newest
     from llm_lab.opening import get_model_info
     rows = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []:
-        if newest(folder) is None: continue
-        info = get_model_info(newest(folder))
-        rows.append(dict(name=folder.name, parameters=info['n_params'], steps=info['step'], tokens=info['tokens'], loss=info['eval_loss'],
-                         bits_per_byte=None, settings=info['config']))
+    for folder in sorted(root.glob('*/')):
+        checkpoint = newest(folder)
+        if checkpoint is None: continue
+        info = get_model_info(checkpoint)
+        rows.append(dict(name=folder.name, parameters=info['n_params'], steps=info['step'], tokens=info['tokens'],
+                         loss=info['eval_loss'], bits_per_byte=None, settings=info['config']))
     return rows
 
 def _cell(value) -> str:
@@ -392,17 +483,33 @@ def _cell(value) -> str:
     return f'{value:,}' if isinstance(value, int) else str(value)
 
 def _table(rows:list[dict], columns:tuple) -> str:
-    "Rows under each other."
-    cells = [[c.replace('_', ' ') for c in columns], *[[_cell(r[c]) for c in columns] for r in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = [[row[0].ljust(widths[0]), *[c.rjust(w) for c,w in zip(row[1:], widths[1:])]] for row in cells]
-    return '\n'.join('  '.join(l).rstrip() for l in lines)
+    "Rows under each other: the first column to the left, numbers to the right."
+    cells = [[c.replace('_', ' ') for c in columns]]
+    for row in rows: cells.append([_cell(row[c]) for c in columns])
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = []
+    for name,*numbers in cells:
+        line = name.ljust(widths[0])
+        for number,width in zip(numbers, widths[1:]): line += f'  {number:>{width}}'
+        lines.append(line)
+    return '\n'.join(lines)
 
 def _differing(rows:list[dict]) -> list[str]:
     "In which settings runs differ, one line each."
-    names = sorted({k for r in rows for k in r['settings']})
-    values = {k: [r['settings'].get(k) for r in rows] for k in names}
-    return [f'  {k}: ' + ', '.join(map(str, v)) for k,v in values.items() if any(x != v[0] for x in v)]
+    lines = []
+    names = {k for row in rows for k in row['settings']}
+    for name in sorted(names):
+        values = [str(row['settings'].get(name)) for row in rows]
+        if len(set(values)) > 1: lines.append(f'  {name}: {", ".join(values)}')
+    return lines
+
+def _run_named(name:str, rows:list[dict]) -> dict:
+    "The row of a run, by its name or its folder."
+    for row in rows:
+        folder = row['name']
+        if name in (folder, Path(folder).name): return row
+    there = ', '.join(row['name'] for row in rows)
+    raise ValueError(f'no run {name!r}; there are: {there or "none"}')
 
 def runs(
     names:Optional[list[str]]=None,   # only these, with the settings in which they differ
@@ -412,52 +519,14 @@ def runs(
 ) -> None:
     "List the runs there are, and compare them."
     rows = _whole_runs(Path(root)) + _trained_models(Path(checkpoints))
-    if names:
-        known = {key: r for r in rows for key in (r['name'], Path(r['name']).name)}
-        unknown = [n for n in names if n not in known]
-        if unknown: raise ValueError(f'no run {unknown[0]!r}; there are: {", ".join(r["name"] for r in rows) or "none"}')
-        rows = [known[n] for n in names]
+    if names: rows = [_run_named(n, rows) for n in names]
     if not rows: raise ValueError(f'no runs under {root}/ or {checkpoints}/: make one with llm-lab run')
     print(_table(rows, ('name', 'parameters', 'steps', 'tokens', 'loss', 'bits_per_byte')))
-    if names and len(rows) > 1: print('\n'.join(['They differ in' if _differing(rows) else 'They have the same settings.', *_differing(rows)]))
+    if names and len(rows) > 1:
+        differing = _differing(rows)
+        print('They differ in' if differing else 'They have the same settings.')
+        for line in differing: print(line)
     print('loss is that of the held-out text of each run, so it compares only where the text and the tokenizer are the same; bits per byte compare over the same text')
-
-# %% ../nbs/08_cli.ipynb #5c733920
-def finetune(
-    model:str,                # a run's name, or the model folder to start from
-    data:str,                 # .jsonl, .csv or .parquet with columns `prompt` and `completion`
-    *,
-    output:str='finetuned',   # folder for adapter/ and merged/
-    r:int=8,                  # rank of the update
-    learning_rate:float=2e-3, # peak learning rate
-    max_steps:int=100,        # training steps
-    seed:int=0,               # order of the examples, first adapter weights
-    **reading,                # how the pairs are read
-) -> None:
-    "LoRA fine-tune a model on prompt → completion pairs; a tenth of them is held out to measure it."
-    from llm_lab.checkpoint import find_model
-    from llm_lab.sft import finetune as lora_finetune
-    with quiet():
-        train_pairs,val_pairs = split_pairs(read_pairs(data, **reading), seed)
-        found = lora_finetune(find_model(model), train_pairs, val_pairs, output, r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed, progress=None)
-    print(f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
-    print(f'Next:  llm-lab generate {output}/merged')
-
-def merge(
-    model:str,     # a run's name, or the folder of the base model
-    adapter:str,   # adapter folder in PEFT's format
-    output:str,    # folder for the merged model
-    *,
-    verify:bool=False,  # also compare the sha256 of every file of the base model
-) -> None:
-    "Merge a LoRA adapter into its base model and certify that the outputs are the same."
-    from llm_lab.checkpoint import find_model
-    from llm_lab.loader import ModelLoader
-    from llm_lab.lora import load_adapter, save_merged
-    with quiet():
-        base,tok = ModelLoader(find_model(model), offline=True, verify=verify).load_model_and_tokenizer()
-        report = save_merged(load_adapter(base, adapter), tok, output)
-    print(f'{output}: {report["n_layers"]} layers merged, largest difference of an output {report["max_output_diff"]:.1e}')
 
 # %% ../nbs/08_cli.ipynb #e0b1c2d4
 def export(
@@ -474,12 +543,13 @@ def export(
     from llm_lab.checkpoint import find_model
     from llm_lab.reading import read_documents
     if to not in ('gguf', 'onnx'): raise ValueError(f"--to is {to!r}: choose 'gguf' or 'onnx'")
-    kind = dtype if to == 'gguf' else 'f32'
-    path = Path(output or f'export/{Path(model).name}-{kind}.{to}')
+    if to == 'onnx': dtype = 'f32'
+    path = Path(output or f'export/{Path(model).name}-{dtype}.{to}')
     held_out = read_documents(texts)['text'] if texts else None
+    folder = find_model(model)
     with quiet():
-        if to == 'gguf': found = export_gguf(find_model(model), path, dtype, held_out, force)
-        else: found = export_onnx(find_model(model), path, texts=held_out, force=force)
+        if to == 'gguf': found = export_gguf(folder, path, dtype, held_out, force)
+        else: found = export_onnx(folder, path, texts=held_out, force=force)
     print(f'{path}: {found["size"]/1e6:,.1f} MB, KL {found["kl"]:.1e} nats a token, the likeliest token agrees on {found["top1_agreement"]:.1%}')
     if to == 'gguf': print(f'Next:  ollama create mine -f {path.parent/"Modelfile"}')
 
@@ -498,7 +568,9 @@ def download(
     "Download a model to a folder: all of it or nothing, resumed where it stopped."
     from llm_lab.loader import download_model_manually
     output = output or f'models/{model.rpartition("/")[2]}'
-    print(f'complete in {download_model_manually(model, output, verify=verify, dtype=dtype, device=device, revision=revision, progress=None)}')
+    how = dict(verify=verify, dtype=dtype, device=device, revision=revision)
+    folder = download_model_manually(model, output, progress=None, **how)
+    print(f'complete in {folder}')
 
 # %% ../nbs/08_cli.ipynb #5e25ed7b
 @dataclass(frozen=True)
@@ -525,7 +597,9 @@ commands = [
     Command('train', _models, 'terminal.train', 'Train a model on a text, or go on with it; Ctrl-C saves, and the same command goes on from there.',
         ('llm-lab train test --input-file my.txt --max-iters 50', 'llm-lab train test --max-iters 100', 'llm-lab train test2 --init-from-model test --max-iters 50')),
     Command('generate', _models, 'terminal.generate', 'Continue a prompt, and show the text as it is written.', ('llm-lab generate test "Once upon a time"', 'llm-lab generate test')),
-    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on prompt → completion pairs; a tenth of them is held out to measure it.',
+    Command('chat', _models, 'chat.chat_command', 'Talk to a model, and see each answer as it is written.', ('llm-lab chat test', 'llm-lab chat test --system "Be brief." --temperature 0')),
+    Command('serve', _models, 'serve.serve_command', "Serve a model: a page to talk to it, and OpenAI's API for programs.", ('llm-lab serve test', 'llm-lab serve test --port 8080 --engine llama.cpp')),
+    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it.',
         ('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20',)),
     Command('merge', _models, 'cli.merge', 'Merge a LoRA adapter into its base model and certify that the outputs are the same.', ('llm-lab merge test tuned/adapter merged',)),
     Command('export', _models, 'cli.export', 'Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed.',

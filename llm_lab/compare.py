@@ -104,14 +104,17 @@ def say_difference(
     "Which of two is better, by how much, how sure, on what."
     a,b,metric = test['a'],test['b'],test['metric']
     difference,low,high = test['difference'],test['low'],test['high']
-    rough = '' if n >= 10 else f' With {n} prompts the interval is rough.'
+    rough = ''
+    if n < 10: rough = f' With {n} prompts the interval is rough.'
     if low <= 0 <= high:
         return (f'On these {n} prompts {a} and {b} cannot be told apart in {metric}: '
                 f'the difference is {difference:+.3f}, its 95% interval {low:+.3f} to {high:+.3f}.{rough}')
-    better,worse = (a, b) if difference > 0 else (b, a)
-    low,high = sorted((abs(low), abs(high)))
-    more = f'repeats itself less than {worse}' if metric == 'distinct' else f'is better than {worse}'
-    return (f'{better} {more}: {metric} is higher by {abs(difference):.3f} on average over {n} prompts, '
+    if difference < 0:
+        a,b = b,a
+        difference = -difference
+        low,high = -high,-low
+    more = 'repeats itself less than' if metric == 'distinct' else 'is better than'
+    return (f'{a} {more} {b}: {metric} is higher by {difference:.3f} on average over {n} prompts, '
             f'95% interval {low:.3f} to {high:.3f}.{rough}')
 
 # %% ../nbs/06b_compare.ipynb #47576026
@@ -129,8 +132,12 @@ def _markdown_table(
     limit:int,  # characters of a text shown
 ) -> str:
     "Rows as a table of Markdown."
-    lines = [list(rows[0]), *(list(r.values()) for r in rows)]
-    shown = ['| ' + ' | '.join(_markdown_cell(v, limit) for v in line) + ' |' for line in lines]
+    lines = [list(rows[0])]
+    for r in rows: lines.append(list(r.values()))
+    shown = []
+    for line in lines:
+        cells = [_markdown_cell(v, limit) for v in line]
+        shown.append(f'| {" | ".join(cells)} |')
     shown.insert(1, '|' + ' --- |'*len(rows[0]))
     return '\n'.join(shown)
 
@@ -138,8 +145,11 @@ def _plain_line(
     row:dict,  # numbers and names
 ) -> str:
     "A row in a line of text."
-    shown = {k: f'{v:.4g}' if isinstance(v, float) else v for k,v in row.items()}
-    return ', '.join(f'{k} {v}' for k,v in shown.items())
+    said = []
+    for k,v in row.items():
+        if isinstance(v, float): v = f'{v:.4g}'
+        said.append(f'{k} {v}')
+    return ', '.join(said)
 
 class Comparison:
     "What several models made of the same prompts; a table in a notebook, and as HTML or Markdown."
@@ -249,7 +259,8 @@ def compare_models(
         texts[name] = [write(p, seed + i, max_new_tokens, **settings) for i,p in numbered]
     each = {name: quality(t, references, metrics) for name,t in texts.items()}
     scores = [_score_row(name, values, n_resamples) for name,values in each.items()]
-    tests = _differences(each, n_resamples) if len(prompts) > 1 else []
+    tests = []
+    if len(prompts) > 1: tests = _differences(each, n_resamples)
     about = {'seed': seed, 'max_new_tokens': max_new_tokens, **settings}
     return Comparison(prompts, texts, references, scores, tests, about)
 
@@ -259,10 +270,11 @@ def _mmlu_item(
     where:str,  # for errors
 ) -> dict:      # {'question', 'choices', 'answer'}
     "One line of an MMLU file."
-    question,*choices,letter = row if len(row) > 1 else ['', '']
-    letter = letter.strip().upper()
-    answer = ord(letter) - ord('A') if len(letter) == 1 else -1
-    if len(choices) < 2 or not 0 <= answer < len(choices):
+    question,*choices = row[:-1] or ['']
+    letters = [chr(ord('A') + i) for i in range(len(choices))]
+    letter = row[-1].strip().upper()
+    answer = letters.index(letter) if letter in letters else None
+    if len(choices) < 2 or answer is None:
         raise ValueError(f'{where}: expected a question, two or more choices and a letter among theirs, '
                          f'got {len(row)} fields ending in {row[-1]!r}')
     return {'question': question, 'choices': choices, 'answer': answer}
@@ -338,9 +350,13 @@ def continuation_logprobs(
     if tokenizer is None: raise ValueError('scoring texts needs a tokenizer: pass tokenizer=')
     encode = encode_with(tokenizer)
     limit = block_size or context_of(model) or 10**9
-    windows = [_continuation_window(*pair, encode, limit, i) for i,pair in enumerate(pairs)]
+    windows = []
+    for i,(context,more) in enumerate(pairs):
+        windows.append(_continuation_window(context, more, encode, limit, i))
     losses,_ = score_windows(model, windows, batch_size, progress=progress)
-    return np.array([-l.sum() for l in losses]), np.array([len(l) for l in losses])
+    total = np.array([-l.sum() for l in losses])
+    n_tokens = np.array([len(l) for l in losses])
+    return total, n_tokens
 
 # %% ../nbs/06b_compare.ipynb #2bf2b26c
 def _check_items(
@@ -351,10 +367,12 @@ def _check_items(
     if not items: raise ValueError('no questions to score')
     if style not in ('letters', 'texts'): raise ValueError(f"style {style!r}: 'letters' or 'texts'")
     for i,q in enumerate(items):
-        if not isinstance(q, dict) or {'question', 'choices', 'answer'} - q.keys():
-            raise KeyError(f"item {i} needs 'question', 'choices' and 'answer'")
+        is_whole = isinstance(q, dict) and {'question', 'choices', 'answer'} <= q.keys()
+        if not is_whole: raise KeyError(f"item {i} needs 'question', 'choices' and 'answer'")
+        answer = q['answer']
         n = len(q['choices'])
-        if not 0 <= q['answer'] < n: raise ValueError(f"item {i}: answer {q['answer']} is not the place of one of {n} choices")
+        if 0 <= answer < n: continue
+        raise ValueError(f'item {i}: answer {answer} is not the place of one of {n} choices')
 
 def _lengths(
     answers:list,          # texts
@@ -492,16 +510,22 @@ class Benchmark:
         x = [r['batch_size'] for r in self.rows]
         for i,label in enumerate(('prefill', 'decode')):
             y = np.array([r[f'{label}_tokens_per_s'] for r in self.rows])
-            low,high = np.array([r[f'{label}_tokens_per_s_range'] for r in self.rows]).T
-            spread = [np.maximum(0, y - low), np.maximum(0, high - y)]
-            pace.errorbar(x, y, yerr=spread, fmt='os'[i] + DASHES[i], color=INK[f'c{i}'], capsize=3, label=label)
-        pace.set(xlabel='texts at a time', ylabel='tokens per second', yscale='log')
+            ranges = [r[f'{label}_tokens_per_s_range'] for r in self.rows]
+            low,high = np.transpose(ranges)
+            spread = np.maximum(0, [y - low, high - y])
+            style = dict(fmt='os'[i] + DASHES[i], color=INK[f'c{i}'])
+            pace.errorbar(x, y, yerr=spread, capsize=3, label=label, **style)
+        pace.set_ylabel('tokens per second')
+        pace.set_yscale('log')
         pace.legend()
-        wait.plot(x, [1000*r['first_token_s'] for r in self.rows], 'o-', color=INK['c0'])
-        wait.set(xlabel='texts at a time', ylabel='time to first token (ms)')
+        first = [1000*r['first_token_s'] for r in self.rows]
+        wait.plot(x, first, 'o-', color=INK['c0'])
+        wait.set_ylabel('time to first token (ms)')
         wait.set_ylim(bottom=0)
-        said = '{batch_size} texts: prefill {prefill_tokens_per_s:.0f}, decode {decode_tokens_per_s:.0f} tokens/s'
-        return save_figure(fig, None, 'Speed: ' + '; '.join(said.format(**r) for r in self.rows))
+        for ax in axes[0]: ax.set_xlabel('texts at a time')
+        words = '{batch_size} texts: prefill {prefill_tokens_per_s:.0f}, decode {decode_tokens_per_s:.0f} tokens/s'
+        said = [words.format(**r) for r in self.rows]
+        return save_figure(fig, None, 'Speed: ' + '; '.join(said))
 
 def _speeds(
     pairs:list,        # (seconds for one new token, seconds for `n_new`), one per repeat
@@ -510,10 +534,12 @@ def _speeds(
     n_new:int,         # tokens written in the longer run
 ) -> dict:             # medians and ranges
     "Prefill and decode apart: what the first token costs, and what all others add."
-    first = np.array([a for a,_ in pairs])
-    rest = np.maximum([b - a for a,b in pairs], 1e-9)
+    first,whole = np.array(pairs).T
+    rest = np.maximum(whole - first, 1e-9)
+    n_written = batch_size*(n_new - 1)
+    speeds = {'prefill': batch_size*prompt_len/first, 'decode': n_written/rest}
     out = {'batch_size': batch_size, 'first_token_s': float(np.median(first))}
-    for name,v in (('prefill', batch_size*prompt_len/first), ('decode', batch_size*(n_new - 1)/rest)):
+    for name,v in speeds.items():
         out[f'{name}_tokens_per_s'] = float(np.median(v))
         out[f'{name}_tokens_per_s_range'] = (float(v.min()), float(v.max()))
     return out

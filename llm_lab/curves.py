@@ -67,12 +67,13 @@ def _check_entry(
     out = {}
     for k,v in e.items():
         if v is None: continue
-        is_number = _is_number.fullmatch(str(k))
-        if is_number and (isinstance(v, bool) or not isinstance(v, (int, float))):
+        has_number = isinstance(v, (int, float)) and not isinstance(v, bool)
+        if not has_number and _is_number.fullmatch(str(k)):
             raise TypeError(f'log entry {i}: {k} is {_said(v)}, expected a number')
         is_bad = isinstance(v, float) and not math.isfinite(v)
         if is_bad and nonfinite == 'error':
-            raise ValueError(f"log entry {i} (step {e.get('step')}): {k} is {v}; pass nonfinite='skip' to leave such values out")
+            where = f"log entry {i} (step {e.get('step')})"
+            raise ValueError(f"{where}: {k} is {v}; pass nonfinite='skip' to leave such values out")
         if not is_bad: out[k] = v
     return out
 
@@ -129,7 +130,10 @@ def _points(
     key:str,       # another
 ) -> np.ndarray:   # (N, 2)
     "Pairs of two values, where an entry has both."
-    pairs = [(e[x], e[key]) for e in history if x in e and isinstance(e.get(key), (int, float))]
+    pairs = []
+    for e in history:
+        if x not in e or key not in e: continue
+        if isinstance(e[key], (int, float)): pairs.append((e[x], e[key]))
     return np.array(pairs, float).reshape(-1, 2)
 
 def curve(
@@ -147,9 +151,12 @@ def curve(
         if len(points): return points[:, 0], points[:, 1]
     known = np.concatenate([_points(history, 'step', name) for name in names])
     points = _points(history, 'step', key)
-    if not len(known) or not len(points): raise KeyError(f'no entry with {key!r} says its {x!r}')
+    if not len(known) or not len(points):
+        raise KeyError(f'no entry with {key!r} says its {x!r}')
     known = known[known[:, 0].argsort()]
-    return np.interp(points[:, 0], known[:, 0], known[:, 1]), points[:, 1]
+    steps,ys = points.T
+    xs = np.interp(steps, *known.T)
+    return xs, ys
 
 # %% ../nbs/03i_curves.ipynb #9da9e6f2
 def smoothed(
@@ -203,10 +210,21 @@ def _counts_tokens(
 ) -> bool:
     "Whether a log counted its tokens all the way, without starting again."
     drawn = [e for e in history if key in e]
-    counts = [e[n] for e in drawn for n in _x_names['tokens'] if n in e]
-    return len(counts) >= len(drawn) > 0 and counts == sorted(counts)
+    counts = []
+    for e in drawn:
+        counts += [e[name] for name in _x_names['tokens'] if name in e]
+    is_growing = counts == sorted(counts)
+    return is_growing and len(counts) >= len(drawn) > 0
 
 # %% ../nbs/03i_curves.ipynb #798bc15a
+def _say_ends(
+    key:str,        # what was logged
+    ys:np.ndarray,  # its values
+) -> str:
+    "Where a line begins and ends, in words."
+    name = key.replace('_', ' ')
+    return f'{name} from {ys[0]:.3g} to {ys[-1]:.3g}'
+
 def _draw_loss(
     ax:object,            # to draw on
     history:list,         # entries of a log
@@ -220,12 +238,13 @@ def _draw_loss(
     for key in ['loss', *eval_keys(history)]:
         if not any(key in e for e in history): continue
         xs,ys = curve(history, key, x)
-        words.append(f"{key.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g}")
-        weight = 1 - 1/(1 + len(ys)/40) if smooth is None else smooth
+        words.append(_say_ends(key, ys))
+        weight = smooth
+        if weight is None: weight = 1 - 1/(1 + len(ys)/40)
         if key == 'loss' and weight and len(ys) > 20:
             ax.plot(xs, ys, color=style['colour'], lw=.8, alpha=.35)
             ys = smoothed(ys, weight)
-        rows += [{x: a, key: b} for a,b in zip(xs, ys)]
+        for a,b in zip(xs, ys): rows.append({x: a, key: b})
     plot_history(rows, ax, x=x, **style)
     return words
 
@@ -239,14 +258,23 @@ def _draw_panel(
     "Any other value of a log."
     if not any(key in e for e in history): return []
     xs,ys = curve(history, key, x)
-    ax.plot(xs, ys, lw=1.6, marker='.' if len(ys) < 15 else None, **style)
-    has_peak = ys.min() > 0 and ys.max() > 20*np.median(ys)
-    if key == 'grad_norm' and has_peak: ax.set_yscale('log')       # one early peak should not flatten the rest
-    return [f"{key.replace('_', ' ')} from {ys[0]:.3g} to {ys[-1]:.3g}"]
+    marker = '.' if len(ys) < 15 else None
+    ax.plot(xs, ys, lw=1.6, marker=marker, **style)
+    has_peak = ys.max() > 20*np.median(ys)
+    if key == 'grad_norm' and has_peak and ys.min() > 0:
+        ax.set_yscale('log')                                       # one early peak should not flatten the rest
+    return [_say_ends(key, ys)]
 
 # %% ../nbs/03i_curves.ipynb #b117c742
 _axis_names = {'step': 'step', 'tokens': 'tokens read', 'epoch': 'epoch', 'loss': 'loss (nats per token)',
                'learning_rate': 'learning rate', 'grad_norm': 'gradient norm'}
+
+def _name_of(
+    key:str,  # of a log
+) -> str:
+    "What an axis is called."
+    if key in _axis_names: return _axis_names[key]
+    return plain_label(key.replace('_', ' '))
 
 def _draw_run(
     axes:list,          # one per panel
@@ -264,8 +292,11 @@ def _draw_run(
     second = INK['c1'] if is_alone else colour
     words = []
     for ax,key in zip(axes, panels):
-        if key == 'loss': words += _draw_loss(ax, history, x, smooth, name=label, colour=colour, dash=dash, eval_colour=second)
-        else: words += _draw_panel(ax, history, key, x, color=colour, ls=dash, label=label if ax is axes[0] else None)
+        if key == 'loss':
+            words += _draw_loss(ax, history, x, smooth, name=label, colour=colour, dash=dash, eval_colour=second)
+            continue
+        in_legend = label if ax is axes[0] else None
+        words += _draw_panel(ax, history, key, x, color=colour, ls=dash, label=in_legend)
     return [f'{name} {w}'.strip() for w in words]
 
 def _finish_axes(
@@ -275,12 +306,19 @@ def _finish_axes(
     ln_vocab:float|None,   # loss of knowing nothing
 ):
     "Names of axes, legend and units."
-    for ax,key in zip(axes, panels): ax.set(xlabel='', ylabel=_axis_names.get(key, plain_label(key.replace('_', ' '))))
+    for ax,key in zip(axes, panels):
+        ax.set_xlabel('')
+        ax.set_ylabel(_name_of(key))
     top = axes[0]
-    if ln_vocab is not None: top.axhline(ln_vocab, color=INK['muted'], ls=':', lw=1.4, label='ln V: knows nothing')
-    if top.get_legend_handles_labels()[0]: top.legend(ncols=2 if len(top.get_lines()) > 5 else 1)
-    axes[-1].set_xlabel(_axis_names.get(x, plain_label(x)))
-    if x == 'tokens': axes[-1].xaxis.set_major_formatter(lambda v, _: short_count(v))
+    if ln_vocab is not None:
+        top.axhline(ln_vocab, color=INK['muted'], ls=':', lw=1.4, label='ln V: knows nothing')
+    n_lines = len(top.get_lines())
+    has_labels = any(top.get_legend_handles_labels())
+    if has_labels: top.legend(ncols=2 if n_lines > 5 else 1)
+    bottom = axes[-1]
+    bottom.set_xlabel(_name_of(x))
+    if x != 'tokens': return
+    bottom.xaxis.set_major_formatter(lambda v, _: short_count(v))
 
 # %% ../nbs/03i_curves.ipynb #95157869
 @inked
@@ -295,16 +333,21 @@ def plot_training_curves(
 ) -> object:                                      # a matplotlib figure; its label is the alt text
     "Loss, evaluation, learning rate and gradient norm of one run or several."
     runs = several_runs(log_history, nonfinite)
-    keys = [keys] if isinstance(keys, str) else list(keys)
+    if isinstance(keys, str): keys = [keys]
+    first,*others = keys
     for h in runs.values():
-        if not eval_keys(h): curve(h, keys[0])                        # raises, naming what there is
-    if x is None: x = 'tokens' if all(_counts_tokens(h, keys[0]) for h in runs.values()) else 'step'
+        if not eval_keys(h): curve(h, first)                          # raises, naming what there is
+    has_tokens = all(_counts_tokens(h, first) for h in runs.values())
+    if x is None: x = 'tokens' if has_tokens else 'step'
     logged = {k for h in runs.values() for e in h for k in e}
-    panels = keys[:1] + [k for k in keys[1:] if k in logged]
+    panels = [first, *(k for k in others if k in logged)]
     n = len(panels)
-    fig,axes = new_figure(n, 1, height=1.4 + 1.2*n, sharex=True, height_ratios=[2.4] + [1]*(n - 1))
+    heights = [2.4] + [1]*(n - 1)
+    fig,axes = new_figure(n, 1, height=1.4 + 1.2*n, sharex=True, height_ratios=heights)
+    axes = axes[:, 0]
+    is_alone = len(runs) == 1
     alt = []
     for i,(name,h) in enumerate(runs.items()):
-        alt += _draw_run(axes[:, 0], panels, h, x, smooth, name, i, len(runs) == 1)
-    _finish_axes(axes[:, 0], panels, x, ln_vocab)
+        alt += _draw_run(axes, panels, h, x, smooth, name, i, is_alone)
+    _finish_axes(axes, panels, x, ln_vocab)
     return save_figure(fig, save_path, 'Training curves: ' + '; '.join(alt))

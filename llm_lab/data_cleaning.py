@@ -23,7 +23,7 @@ from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
-from .files import read_json, write_json
+from .files import atomic_write, read_json, write_json
 from .lines import snippet
 
 # %% ../nbs/01_data_cleaning.ipynb #8cd9c7ad
@@ -185,7 +185,7 @@ def save(self:Ledger,
     kinds = dict(value=pa.float64(), threshold=pa.float64(), row=pa.int64())
     schema = pa.schema([(c, kinds.get(c, pa.string())) for c in LEDGER_COLUMNS])
     rows = pa.Table.from_pylist(self.dropped, schema=schema)
-    pq.write_table(rows, folder/'ledger.parquet', compression='zstd')
+    with atomic_write(folder/'ledger.parquet') as part: pq.write_table(rows, part, compression='zstd')
     summary = self.to_dict()
     del summary['dropped']
     write_json(folder/'ledger.json', summary)

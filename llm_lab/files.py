@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['sha256_of', 'check_readable', 'naming_errors', 'read_json', 'OutputError', 'flush_folder', 'atomic_write',
            'write_json', 'is_plain_name', 'read_manifest', 'is_ours', 'write_manifest', 'find_damage', 'foreign_files',
-           'check_output', 'settle', 'atomic_folder', 'write_folder', 'FolderLock', 'folder_lock', 'load_pickle',
-           'load_pt']
+           'check_output', 'check_output_file', 'settle', 'atomic_folder', 'write_folder', 'FolderLock', 'folder_lock',
+           'load_pickle', 'load_pt']
 
 # %% ../nbs/00a_files.ipynb #59f0d436
 import errno, hashlib, json, linecache, os, pickle, re, shutil, warnings
@@ -220,6 +220,19 @@ def check_output(
     if foreign := foreign_files(path):
         more = f' and {len(foreign) - 3} more' if len(foreign) > 3 else ''
         raise OutputError(f'{path} holds {", ".join(foreign[:3])}{more}, which this did not write: choose a new or empty folder')
+    return path
+
+def check_output_file(
+    path:'str|Path',   # where a file is to be written
+    is_known,          # says whether the file that lies there is one of these, so that a newer one may take its place
+    source:'str|Path|None'=None,  # what is read; it cannot be the output too
+) -> Path:             # the same place
+    "Refuse a place where a file of ours may not go."
+    path = Path(path)
+    if source is not None and path.exists() and Path(source).exists() and os.path.samefile(path, source):
+        raise OutputError(f'{path} is what is read: choose another output')
+    _check_file(path)
+    if path.exists() and not is_known(path): raise OutputError(f'{path} is there, and this did not write it: choose another name')
     return path
 
 # %% ../nbs/00a_files.ipynb #3bb3c0a6

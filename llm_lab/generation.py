@@ -302,7 +302,23 @@ class TextWriter:
         self.pending.append(i)
         text = self.decode_pending()
         if not text.endswith('\ufffd'): return self.accept(text)
+        if len(self.pending) > 4: return self.accept_start(text)
         return ''                                                     # half a character, so far
+
+    def accept_start(self,
+        text:str,  # of the pending ids
+    ) -> str:      # what is certain of it
+        "Give up on broken bytes: no character has more than four, so what ends now began with one of the last three ids."
+        for n in (1, 2, 3):
+            ids,late = self.pending[:-n], self.pending[-n:]
+            self.pending = ids
+            early = self.decode_pending()
+            if text != early and text.startswith(early):
+                piece = self.accept(early)
+                self.pending = late
+                return piece
+            self.pending = ids + late
+        return ''
 
     def accept(self,
         text:str,  # of the pending ids

@@ -112,8 +112,8 @@ def _check_numbers(c) -> None:
         raise ValueError(f'dropout is {c.dropout}, expected a share from 0 up to below 1')
     for name in ('norm_eps', 'rope_theta'):
         value = getattr(c, name)
-        if not 0 < value < math.inf:
-            raise ValueError(f'{name} is {value}, expected a number above 0')
+        if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise ValueError(f'{name} is {value!r}, expected a number above 0')
 
 def _check_heads(c) -> None:
     "Refuse heads that do not fit the channels or one another."

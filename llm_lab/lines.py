@@ -7,7 +7,7 @@ __all__ = ['snippet', 'UnfoldsTooFar', 'open_bytes', 'what_binary', 'guess_encod
            'iter_lines']
 
 # %% ../nbs/00f_lines.ipynb #aec37208
-import bz2, codecs, gzip, io, lzma, struct, zlib
+import bz2, codecs, gzip, io, lzma, re, struct, zlib
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -222,9 +222,18 @@ def _raw_lines(f, end:bytes, max_line_bytes:int):
             rest = rest[:len(rest) % width + width]
     if rest: yield rest, is_whole
 
+def _are_quoted(head:bytes) -> bool:
+    "Do line feeds stand in quotes only, and carriage returns between the rows? Excel for Mac wrote such files."
+    if not re.search(rb'\r(?!\n)', head): return False
+    n_quotes = 0
+    for part in head.split(b'\n')[:-1]:
+        n_quotes += part.count(b'"')
+        if n_quotes % 2 == 0: return False
+    return True
+
 def _line_end(head:bytes, encoding:str) -> bytes:
     "What ends a line: a line feed, or the carriage return of old Macs where there is no line feed."
-    if b'\n' in head and encoding[:6] not in ('utf-16', 'utf-32'): return b'\n'
+    if b'\n' in head and encoding[:6] not in ('utf-16', 'utf-32'): return b'\r' if _are_quoted(head) else b'\n'
     feed,back = '\n'.encode(encoding),'\r'.encode(encoding)
     return back if feed not in head and back in head else feed
 

@@ -9,19 +9,18 @@ __all__ = ['is_linear', 'LoRALinear', 'LoRAEmbedding', 'LoRASettings', 'find_tar
            'LoRATrainer']
 
 # %% ../nbs/05_lora.ipynb #dfb0c9d3
-from ._moved import finder
-__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
-_all_ = ['save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
-         'preflight', 'sft_trainer', 'finetune', 'SmoLoRA', 'LoRATrainer']   # and by `import *`
-
-# %% ../nbs/05_lora.ipynb #8ebe8cf5
 import math, re, torch
 import torch.nn.functional as F
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from torch import Tensor, nn
 
-from .runtime import evaluating
+from .runtime import check_range, evaluating
+from ._moved import finder
+
+__getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
+_all_ = ['save_adapter', 'read_adapter', 'load_adapter', 'save_merged', 'encode_pairs', 'encode_texts', 'collate_pairs', 'completion_losses', 'pair_losses',
+         'preflight', 'sft_trainer', 'finetune', 'SmoLoRA', 'LoRATrainer']   # and by `import *`
 
 # %% ../nbs/05_lora.ipynb #c9d3c6cd
 def is_linear(
@@ -181,10 +180,15 @@ class LoRASettings:
     lora_bias:bool=False                       # learn a bias at the end of each step too
     init_lora_weights:bool|str=True            # first values: True, 'gaussian'; 'pissa' and 'olora' begin with the largest part of the weight, and take it out of the base
     def __post_init__(self):
-        if self.r < 1:
-            raise ValueError(f'rank r is {self.r}: it must be at least 1')
+        check_range(1, 2**20, whole=True, r=self.r)
+        check_range(0, 1e6, lora_alpha=self.lora_alpha)
+        for name in ('rank_pattern', 'alpha_pattern'):
+            value = getattr(self, name)
+            if not isinstance(value, dict): raise ValueError(f'{name} is {value!r}, expected layers and their numbers by name')
         if self.bias not in ('none', 'all', 'lora_only'):
             raise ValueError(f"bias is {self.bias!r}: known are 'none', 'all', 'lora_only'")
+        if isinstance(self.init_lora_weights, str):
+            object.__setattr__(self, 'init_lora_weights', self.init_lora_weights.lower())   # PEFT reads 'OLoRA' too
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f'lora_dropout is {self.lora_dropout}: a share from 0 to below 1')
 
@@ -319,11 +323,15 @@ def _untie(model, name:str):
     if hasattr(model, 'all_tied_weights_keys'):
         model.all_tied_weights_keys = {}
 
-def _saved_modules(model, settings:LoRASettings) -> list[str]:
-    "Full names of the modules that are trained whole."
-    wanted = settings.modules_to_save or []
-    found = [n for n,_ in model.named_modules() if any(n == w or n.endswith('.' + w) for w in wanted)]
-    missing = [w for w in wanted if not any(n == w or n.endswith('.' + w) for n in found)]
+def _kept_whole(model, settings:LoRASettings) -> list[str]:
+    "Full names of the modules that are trained and saved whole: all that end in a name of `modules_to_save`, as PEFT has it."
+    wanted = tuple(settings.modules_to_save or ())
+    return [n for n,_ in model.named_modules() if wanted and n.endswith(wanted)]
+
+def _check_saved(model, settings:LoRASettings) -> list[str]:
+    "The same; a name that no module ends in is an error."
+    found = _kept_whole(model, settings)
+    missing = [w for w in settings.modules_to_save or () if not any(n.endswith(w) for n in found)]
     if missing:
         raise ValueError(f'modules_to_save names {missing}, and this model has no such module')
     return found
@@ -358,6 +366,7 @@ def _make_adapter(layer, name:str, settings:LoRASettings, generator) -> LoRALine
             _take_largest(lora, s.init_lora_weights)
             if s.use_dora:
                 lora.lora_magnitude.copy_(lora.row_lengths())
+    lora.lora_B.requires_grad_(s.init_lora_weights != 'mica')              # MiCA trains A only
     return lora.train(layer.training)
 
 # %% ../nbs/05_lora.ipynb #50fd6574
@@ -391,7 +400,7 @@ def add_lora(
 
 def _put_adapters(model, targets:dict, settings:LoRASettings, seed:int=0):
     "Freeze a model, put stand-ins beside these layers, and open what else trains."
-    saved = _saved_modules(model, settings)
+    saved = _check_saved(model, settings)
     generator = torch.Generator().manual_seed(seed)
     model.requires_grad_(False)
     for name,layer in targets.items():

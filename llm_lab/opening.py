@@ -89,6 +89,9 @@ def open_model(
     if dtype is not None: dtype = resolve_dtype(dtype, device)
     if verify and is_ours(path): _check_whole(path, verify)
     check_readable(path)
+    if (path/'merge_report.json').is_file():
+        from llm_lab.adapters import check_certificate   # a warning if the merge was forced, an error if the folder is another one
+        check_certificate(path, verify)
     with naming_errors(path): return _open(path, device, dtype, verify, root)
 
 def _open(path:Path, device:str, dtype, verify:bool, root) -> tuple:

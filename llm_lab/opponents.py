@@ -341,10 +341,15 @@ def _say_against(
     who = f'{OPPONENTS[name]} ({value:.3f})'
     found = part['against'].get(name)
     if found is None: return f'to be set beside {who}'
-    ratio,low,high = (found[k] - 1 for k in ('ratio', 'low', 'high'))
+    ratio = found['ratio'] - 1
+    low = found['low'] - 1
+    high = found['high'] - 1
     if low <= 0 <= high: return f'not to be told apart from {who}: {low:+.1%} to {high:+.1%}'
-    if high < 0: return f'{-ratio:.1%} less than {who}: {-high:.1%} to {-low:.1%}'
-    return f'{ratio:.1%} more than {who}: {low:.1%} to {high:.1%}'
+    more = 'more than'
+    if high < 0:
+        more = 'less than'
+        ratio,low,high = -ratio,-high,-low
+    return f'{ratio:.1%} {more} {who}: {low:.1%} to {high:.1%}'
 
 def _say_part(
     scores:dict,  # of `heldout_scores`

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from .runtime import resolve_dtype
+from .runtime import check_range, resolve_dtype
 
 # %% ../nbs/03g_optimizers.ipynb #6d97c44c
 @torch.no_grad()
@@ -146,6 +146,8 @@ def configure_optimizer(
     "An optimizer over all weights that train: Muon where it helps and AdamW for the rest, or AdamW alone."
     rest = {n: p for n,p in model.named_parameters() if p.requires_grad}
     if not rest: raise ValueError('no parameter trains: every one has requires_grad=False')
+    check_range(0, 1e38, learning_rate=learning_rate, adam_lr=adam_lr, weight_decay=weight_decay)
+    check_range(0, 1, momentum=momentum)
     groups = _muon_groups(model, rest, weight_decay=weight_decay, momentum=momentum) if muon else []
     if learning_rate is not None: lr = learning_rate
     else: lr = 0.02 if groups else 1e-3

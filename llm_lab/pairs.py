@@ -264,7 +264,11 @@ def read_prompt_form(
 ) -> PromptForm|None:    # None: it was not trained on pairs here
     "The form that a model was trained in."
     path = Path(folder)/'prompt_form.json'
-    return PromptForm(**read_json(path)) if path.is_file() else None
+    if path.is_file():
+        return PromptForm(**read_json(path))
+    report = Path(folder)/'merge_report.json'                # 0.1 noted the separator there
+    found = read_json(report).get('separator') if report.is_file() else None
+    return PromptForm('separator', found) if isinstance(found, str) else None
 
 # %% ../nbs/05b_pairs.ipynb #5d57f24d
 def _as_theirs(tokenizer):
@@ -297,11 +301,14 @@ def _joined(tokenizer, turns:list, sep:list) -> list[int]:
 # %% ../nbs/05b_pairs.ipynb #f36f13d5
 def choose_form(
     tokenizer,                  # that belongs to the model
-    separator:str|None=None,    # a separator asked for; None: the chat template where there is one
+    separator:str|None=None,    # a separator asked for; None: the saved form, or the chat template where there is one
 ) -> PromptForm:
-    "The chat template where the tokenizer has one, else two newlines; a separator that is given comes first."
+    "A separator that is given; else the form saved beside the tokenizer; else its chat template; else two newlines."
     if separator is not None:
         return PromptForm('separator', separator)
+    saved = read_prompt_form(getattr(tokenizer, 'name_or_path', None) or 'nowhere')
+    if saved is not None:
+        return saved
     return PromptForm('template') if getattr(tokenizer, 'chat_template', None) else PromptForm()
 
 # %% ../nbs/05b_pairs.ipynb #84f5c547

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RunSettings', 'TextFacts', 'script_of', 'measure_text', 'choose_vocab_size', 'estimate_tokens', 'Shape',
-           'flops_per_token', 'flops_per_second', 'training_seconds', 'choose_shape', 'Plan', 'given_or',
-           'memory_of_run', 'plan_shape', 'plan_run', 'expectation', 'plan_lines']
+           'flops_per_token', 'flops_per_second', 'training_seconds', 'text_seconds', 'choose_shape', 'Plan',
+           'given_or', 'memory_of_run', 'plan_shape', 'plan_run', 'expectation', 'plan_lines']
 
 # %% ../nbs/08b_plan.ipynb #c8d9ee92
 import math, os, unicodedata
@@ -14,8 +14,18 @@ from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
 from .reading import ReadingOptions
+from .runtime import check_range
 
 # %% ../nbs/08b_plan.ipynb #6be1d0cd
+_is_positive = lambda value: value > 0, 'it must be above 0'
+_is_count = lambda value: value >= 1, 'it must be at least 1'
+_rules = dict(
+    minutes=_is_positive, passes=_is_positive, learning_rate=_is_positive,
+    block_size=_is_count, n_layer=_is_count, n_head=_is_count, n_embd=_is_count, batch_size=_is_count, lora_r=_is_count,
+    vocab_size=(lambda value: value >= 300, 'a byte-level BPE needs at least 300 (256 bytes, and something to merge)'),
+    dropout=(lambda value: 0 <= value < 1, 'it must be a share from 0 up to below 1'),
+    weight_decay=(lambda value: value >= 0, 'it must not be below 0'))
+
 @dataclass(frozen=True)
 class RunSettings:
     "Everything that decides what a run computes; sizes that are None are chosen from the text."
@@ -36,18 +46,18 @@ class RunSettings:
     passes:Optional[float]=None         # how often the text is read, at most
     pairs:Optional[str]=None            # a .jsonl or .csv file of prompt and completion to fine-tune on; None: from the text itself
     def __post_init__(self):
-        if not self.minutes > 0: raise ValueError(f'minutes is {self.minutes}: it must be above 0 (try 5)')
-        if self.vocab_size is not None and self.vocab_size < 300:
-            raise ValueError(f'vocab_size is {self.vocab_size}: a byte-level BPE needs at least 300 (256 bytes, and something to merge)')
-        for name in ('block_size', 'n_layer', 'n_head', 'n_embd', 'batch_size', 'lora_r'):
+        for name,(is_right,rule) in _rules.items():
             value = getattr(self, name)
-            if value is not None and value < 1: raise ValueError(f'{name} is {value}: it must be at least 1')
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ValueError(f'dropout is {self.dropout}: it must be a share from 0 up to below 1')
-        if self.passes is not None and not self.passes > 0: raise ValueError(f'passes is {self.passes}: it must be above 0')
-        if self.n_embd is None: return
-        if self.n_embd % (2*(self.n_head or 1)):
-            raise ValueError(f'n_embd {self.n_embd} is not a multiple of twice n_head {self.n_head or 1}: each head needs an even number of channels')
+            if value is None or is_right(value): continue
+            raise ValueError(f'{name} is {value}: {rule}')
+        sizes = 'vocab_size block_size n_layer n_head n_embd batch_size lora_r'.split()
+        check_range(1, 2**31, whole=True, **{name: getattr(self, name) for name in sizes})
+        check_range(0, 2**63, whole=True, seed=self.seed)
+        n_head = self.n_head or 1
+        if (self.n_embd or 0) % (2*n_head) == 0: return
+        raise ValueError(
+            f'n_embd {self.n_embd} is not a multiple of twice n_head {n_head}: '
+            'each head needs an even number of channels')
 
 # %% ../nbs/08b_plan.ipynb #bbdfa70d
 @dataclass(frozen=True)
@@ -69,10 +79,13 @@ def script_of(
     scripts = Counter()
     for char,n in counts.items():
         if not char.isalpha(): continue
-        name = unicodedata.name(char, 'UNNAMED').split()[0]
-        scripts[_one_script.get(name, name.title())] += n
+        name = unicodedata.name(char, 'UNNAMED')
+        first = name.split()[0]
+        script = _one_script.get(first, first.title())
+        scripts[script] += n
+    if not scripts: return 'none'
     if scripts['Japanese'] > 0.1*scripts.total(): return 'Japanese'    # it borrows most of its characters
-    return scripts.most_common(1)[0][0] if scripts else 'none'
+    return max(scripts, key=scripts.get)
 
 # %% ../nbs/08b_plan.ipynb #408198a3
 def measure_text(
@@ -80,18 +93,23 @@ def measure_text(
 ) -> TextFacts:
     "Count what a plan needs to know."
     counts = Counter()
-    for text in texts: counts.update(text)
-    n_bytes = sum(n*len(char.encode()) for char,n in counts.items())
-    n_wide = sum(n >= 10 and ord(char) > 127 for char,n in counts.items())
-    return TextFacts(len(texts), n_bytes, counts.total(), n_wide, script_of(counts))
+    for text in texts:
+        counts.update(text)
+    n_chars = counts.total()
+    wide = {char: n for char,n in counts.items() if ord(char) > 127}
+    n_extra = sum(n*(len(char.encode()) - 1) for char,n in wide.items())
+    n_wide = sum(n >= 10 for n in wide.values())
+    script = script_of(counts)
+    return TextFacts(len(texts), n_chars + n_extra, n_chars, n_wide, script)
 
 # %% ../nbs/08b_plan.ipynb #ec89c55b
 def choose_vocab_size(
     facts:TextFacts,  # of the text
 ) -> int:             # a multiple of 64
     "How many tokens a text can teach."
-    size = 512*(max(facts.n_chars, 1)/150_000)**0.5
-    size = min(max(size, 384), 4096)
+    size = 512*(facts.n_chars/150_000)**0.5
+    size = max(size, 384)
+    size = min(size, 4096)
     size += min(1.5*facts.n_wide, size)          # the rarer characters stay bytes
     return 64*round(size/64)
 
@@ -101,7 +119,9 @@ def estimate_tokens(
     vocab_size:int,   # entries of its tokenizer
 ) -> int:
     "About how many tokens a text becomes."
-    return max(1, int(facts.n_bytes/(2.1 + 0.5*math.log2(vocab_size/512))))
+    doublings = math.log2(vocab_size/512)
+    n_tokens = facts.n_bytes/(2.1 + 0.5*doublings)
+    return max(1, int(n_tokens))
 
 # %% ../nbs/08b_plan.ipynb #64c7007e
 @dataclass(frozen=True)
@@ -114,16 +134,23 @@ class Shape:
 
     @property
     def n_matrix(self) -> int:   # parameters that take part in a product: attention's four projections, SwiGLU's three of 8/3 width, the last layer
-        return self.n_layer*12*self.n_embd**2 + self.vocab_size*self.n_embd
+        blocks = self.n_layer*12*self.n_embd**2
+        return blocks + self.vocab_size*self.n_embd
+
+    @property
+    def n_params(self) -> int:   # and with the table of embeddings, which is looked up
+        return self.n_matrix + self.vocab_size*self.n_embd
 
 def flops_per_token(
     shape:Shape,  # the sizes of the model
 ) -> int:         # floating-point operations to train on one token, forward and backward
     "The work in one training token, counted from the shapes of the matrices."
-    return 6*shape.n_matrix + 12*shape.n_layer*shape.n_embd*shape.block_size
+    attention = shape.n_layer*shape.n_embd*shape.block_size
+    return 6*shape.n_matrix + 12*attention
 
 # %% ../nbs/08b_plan.ipynb #c0b78ece
 _core_flops = 3e11        # floating-point operations a second in training on two cores, 256 channels wide, without dropout
+_step_s = 0.002           # seconds that a step takes however small it is
 _fixed_s = 25             # seconds that starting, fine-tuning and the report take in any run
 _text_s = 75              # seconds that reading, cleaning and scoring take with 12 MB of text
 _text_bytes = 12_000_000  # text from the embedded corpus in a run of five minutes or more
@@ -133,7 +160,9 @@ def flops_per_second(
     dropout:float,  # share of activations zeroed
 ) -> float:         # floating-point operations a second
     "How fast a model of this width trains on two laptop cores."
-    speed = _core_flops*n_embd/(n_embd + 48)*(256 + 48)/256
+    busy = n_embd/(n_embd + 48)            # the narrower, the less of a core is used
+    busy_at_256 = 256/(256 + 48)
+    speed = _core_flops*busy/busy_at_256
     return 0.68*speed if dropout else speed
 
 def training_seconds(
@@ -141,8 +170,16 @@ def training_seconds(
     n_bytes:int,    # of the text
 ) -> float:         # seconds
     "What is left for training."
-    text_s = _text_s*min(1, n_bytes/_text_bytes)
-    return max(60*minutes - _fixed_s - text_s, 0.3*60*minutes)
+    whole_s = 60*minutes
+    left_s = whole_s - _fixed_s - text_seconds(n_bytes)
+    return max(left_s, 0.3*whole_s)
+
+def text_seconds(
+    n_bytes:int,    # of the text
+) -> float:         # seconds
+    "What reading, cleaning and scoring take."
+    share = min(1, n_bytes/_text_bytes)
+    return _text_s*share
 
 # %% ../nbs/08b_plan.ipynb #98a2c53f
 _shapes = [(2, 64), (3, 96), (4, 128), (5, 160), (6, 192), (6, 256), (8, 320), (8, 384), (10, 512), (12, 768)]   # blocks and channels
@@ -158,9 +195,12 @@ def choose_shape(
     "The largest model that the work and the text allow."
     by_work = (flops/(6*_tokens_a_parameter))**0.5
     by_text = _parameters_a_token*n_tokens
-    candidates = [Shape(vocab_size, block_size, *sizes) for sizes in _shapes]
-    fitting = [shape for shape in candidates if shape.n_matrix <= min(by_work, by_text)]
-    return fitting[-1] if fitting else candidates[0]
+    limit = min(by_work, by_text)
+    best = Shape(vocab_size, block_size, *_shapes[0])          # something always fits
+    for n_layer,n_embd in _shapes:
+        shape = Shape(vocab_size, block_size, n_layer, n_embd)
+        if shape.n_matrix <= limit: best = shape
+    return best
 
 # %% ../nbs/08b_plan.ipynb #4efaad00
 @dataclass(frozen=True)
@@ -193,23 +233,26 @@ _max_passes = 16          # more readings than this cost more than they bring
 
 def _choose_heads(n_embd:int) -> int:
     "Heads of about 32 channels, an even number each."
-    wanted = max(1, n_embd//32)
-    return next(h for h in range(wanted, 0, -1) if n_embd % (2*h) == 0)
+    n_head = max(1, n_embd//32)
+    while n_embd % (2*n_head): n_head -= 1
+    return n_head
 
 def _hold_back(passes:float) -> tuple[float, float]:
     "Dropout and weight decay for a text that is read so often."
     if passes < 3: return 0., 0.1
-    return (0.1, 0.2) if passes < 6 else (0.2, 0.5)
+    if passes < 6: return 0.1, 0.2
+    return 0.2, 0.5
 
 def _batch_for(n_tokens:float, block_size:int) -> int:
     "Rows per step: enough steps come before large ones."
     rows = n_tokens/(block_size*400)
-    return next((b for b in (16, 8) if b <= rows), 4)
+    if rows >= 16: return 16
+    return 8 if rows >= 8 else 4
 
 def given_or(
-    value,     # what was asked for
-    choice,    # what would be chosen
-):             # the one that counts
+    value:object,   # what was asked for
+    choice:object,  # what would be chosen
+) -> object:        # the one that counts
     "A value given by hand, or else the one chosen."
     return choice if value is None else value
 
@@ -223,23 +266,38 @@ def memory_of_run(
 ) -> int:            # bytes
     "About how much memory a run needs at most."
     n_slots = batch_size*shape.block_size
-    n_params = shape.n_matrix + shape.vocab_size*shape.n_embd
-    activations = 4*n_slots*(34*shape.n_layer*shape.n_embd + 3*shape.vocab_size)
-    return _library_bytes + 16*n_params + activations + 6*n_bytes
+    in_blocks = 34*shape.n_layer*shape.n_embd
+    at_the_end = 3*shape.vocab_size
+    activations = 4*n_slots*(in_blocks + at_the_end)
+    return _library_bytes + 16*shape.n_params + activations + 6*n_bytes
 
 # %% ../nbs/08b_plan.ipynb #90efb4e2
-def _reasons(s:RunSettings, facts:TextFacts, shape:Shape, passes:float, limit:float, dropout:float):
+def _reason(what:str, given:object, why:str) -> str:
+    "A choice and why it was made."
+    if given is not None: why = 'given by hand'
+    return f'{what}: {why}'
+
+def _reasons(
+    s:RunSettings,    # what was asked for
+    facts:TextFacts,  # of the text
+    shape:Shape,      # of the model
+    passes:float,     # that the minutes would allow
+    limit:float,      # that the text allows
+    dropout:float,    # share of activations zeroed
+):                    # sentences
     "One sentence for each choice."
-    def chosen(value, why): return 'given by hand' if value is not None else why
-    wide = f' and {facts.n_wide} common characters of several bytes' if facts.n_wide else ''
-    yield f'vocabulary {shape.vocab_size:,}: ' + chosen(s.vocab_size, f'for {facts.n_chars:,} characters{wide}')
-    by_hand = s.n_layer or s.n_embd
-    yield (f'{shape.n_layer} layers, {shape.n_embd} channels: '
-           + chosen(by_hand, f'the largest that {s.minutes:g} minutes and the text allow'))
+    for_chars = f'for {facts.n_chars:,} characters'
+    if facts.n_wide: for_chars += f' and {facts.n_wide} common characters of several bytes'
+    yield _reason(f'vocabulary {shape.vocab_size:,}', s.vocab_size, for_chars)
+    sizes = f'{shape.n_layer} layers, {shape.n_embd} channels'
+    by_hand = given_or(s.n_layer, s.n_embd)
+    yield _reason(sizes, by_hand, f'the largest that {s.minutes:g} minutes and the text allow')
     if passes > limit:
-        yield f'the text is read {limit:g} times: ' + chosen(s.passes, 'more would teach its wording, not its language')
+        why = 'more would teach its wording, not its language; minutes that are left over are not used'
+        yield _reason(f'the text is read {limit:g} times', s.passes, why)
     else: yield f'the text is read {passes:.2g} times: that is what the minutes allow'
-    yield f'dropout {dropout:g}: ' + chosen(s.dropout, 'it is read so seldom that nothing needs holding back' if not dropout else 'it is read several times')
+    why = 'it is read several times' if dropout else 'it is read so seldom that nothing needs holding back'
+    yield _reason(f'dropout {dropout:g}', s.dropout, why)
 
 # %% ../nbs/08b_plan.ipynb #c2d79981
 def plan_shape(
@@ -250,17 +308,32 @@ def plan_shape(
     "The model for a text, with what was given by hand as it is given."
     vocab_size = given_or(s.vocab_size, choose_vocab_size(facts))
     block_size = given_or(s.block_size, 256)
-    n_tokens = estimate_tokens(facts, vocab_size)*9//10                # a tenth is held out
+    n_tokens = estimate_tokens(facts, vocab_size)
+    n_tokens = 9*n_tokens//10                                          # a tenth is held out
     seconds = training_seconds(s.minutes, facts.n_bytes)
     flops = seconds*flops_per_second(128, dropout)
-    shape = choose_shape(flops, n_tokens, vocab_size, block_size)
-    shape = Shape(vocab_size, block_size, given_or(s.n_layer, shape.n_layer), given_or(s.n_embd, _even_width(shape.n_embd, s.n_head)))
-    return shape, seconds*flops_per_second(shape.n_embd, dropout), n_tokens
+    chosen = choose_shape(flops, n_tokens, vocab_size, block_size)
+    n_embd = given_or(s.n_embd, _even_width(chosen.n_embd, s.n_head))
+    n_layer = given_or(s.n_layer, chosen.n_layer)
+    shape = Shape(vocab_size, block_size, n_layer, n_embd)
+    return shape, seconds*flops_per_second(n_embd, dropout), n_tokens
 
 def _even_width(n_embd:int, n_head:Optional[int]) -> int:
     "The width, or the next one that so many heads can share."
     each = 2*(n_head or 1)
     return each*math.ceil(n_embd/each)
+
+def _fit_shape(s:RunSettings, facts:TextFacts, limit:float) -> tuple:
+    "Shape, tokens, passes that the minutes allow, dropout and weight decay; each depends on the others."
+    shape,flops,n_tokens = plan_shape(s, facts, given_or(s.dropout, 0.2))
+    passes = flops/flops_per_token(shape)/n_tokens
+    dropout,weight_decay = _hold_back(min(passes, limit))
+    dropout = given_or(s.dropout, dropout)
+    weight_decay = given_or(s.weight_decay, weight_decay)
+    if not dropout:                                                    # nothing is drawn at random: there is time for more
+        shape,flops,n_tokens = plan_shape(s, facts, dropout)
+        passes = flops/flops_per_token(shape)/n_tokens
+    return shape, n_tokens, passes, dropout, weight_decay
 
 def plan_run(
     s:RunSettings,    # what was asked for
@@ -268,28 +341,33 @@ def plan_run(
 ) -> Plan:
     "Turn a text and minutes into an amount of work that is the same on every machine."
     limit = given_or(s.passes, _max_passes)
-    shape,flops,n_tokens = plan_shape(s, facts, given_or(s.dropout, 0.2))
-    passes = flops/flops_per_token(shape)/n_tokens
-    dropout,weight_decay = _hold_back(min(passes, limit))
-    dropout = given_or(s.dropout, dropout)
-    if not dropout:                                                    # nothing is drawn at random: there is time for more
-        shape,flops,n_tokens = plan_shape(s, facts, dropout)
-        passes = flops/flops_per_token(shape)/n_tokens
+    shape,n_tokens,passes,dropout,weight_decay = _fit_shape(s, facts, limit)
     seen = min(passes, limit)*n_tokens
     batch_size = given_or(s.batch_size, _batch_for(seen, shape.block_size))
-    steps = max(20, int(seen/(batch_size*shape.block_size)))
-    rows = steps*batch_size*shape.block_size
-    train_s = rows*flops_per_token(shape)/flops_per_second(shape.n_embd, dropout)
-    text_s = _text_s*min(1, facts.n_bytes/_text_bytes)
-    n_params = shape.n_matrix + shape.vocab_size*shape.n_embd
+    slots = batch_size*shape.block_size                                # of a step
+    steps = max(20, int(seen/slots))
+    step_s = slots*flops_per_token(shape)/flops_per_second(shape.n_embd, dropout)
+    train_s = steps*(step_s + _step_s)
     return Plan(
-        vocab_size=shape.vocab_size, block_size=shape.block_size,
-        n_layer=shape.n_layer, n_head=given_or(s.n_head, _choose_heads(shape.n_embd)), n_embd=shape.n_embd,
-        batch_size=batch_size, dropout=dropout,
-        weight_decay=given_or(s.weight_decay, weight_decay), learning_rate=given_or(s.learning_rate, 0.02),
-        train_steps=steps, eval_interval=max(1, steps//16), eval_batches=max(8, steps//40), patience=4,
+        vocab_size=shape.vocab_size,
+        block_size=shape.block_size,
+        n_layer=shape.n_layer,
+        n_head=given_or(s.n_head, _choose_heads(shape.n_embd)),
+        n_embd=shape.n_embd,
+        batch_size=batch_size,
+        dropout=dropout,
+        weight_decay=weight_decay,
+        learning_rate=given_or(s.learning_rate, 0.02),
+        train_steps=steps,
+        eval_interval=max(1, steps//16),
+        eval_batches=max(8, steps//40),
+        patience=4,
         lora_steps=max(10, int(150*min(1, s.minutes/5))),
-        n_params=n_params, passes=rows/n_tokens, passes_allowed=limit, train_s=train_s, wall_s=train_s + text_s + _fixed_s,
+        n_params=shape.n_params,
+        passes=steps*slots/n_tokens,
+        passes_allowed=limit,
+        train_s=train_s,
+        wall_s=train_s + text_seconds(facts.n_bytes) + _fixed_s,
         peak_bytes=memory_of_run(shape, batch_size, facts.n_bytes),
         reasons=tuple(_reasons(s, facts, shape, passes, limit, dropout)))
 
@@ -301,12 +379,16 @@ def expectation(
     facts:TextFacts,  # of the text
 ) -> str:             # one sentence; '' where nothing needs to be said
     "What a text so small can give, said before anything is computed."
+    n = f'{facts.n_bytes:,} bytes'
     if facts.n_bytes < _min_bytes:
-        return (f'{facts.n_bytes:,} bytes of text is too little to train on: at least {_min_bytes:,} are needed '
-                '(a short story is about 20,000)')
+        return (
+            f'{n} of text is too little to train on: '
+            f'at least {_min_bytes:,} are needed (a short story is about 20,000)')
     if facts.n_bytes < _little_bytes:
-        return (f'{facts.n_bytes:,} bytes are little: expect a model that spells and knows the commonest words, and held-out numbers '
-                'with wide intervals; a novel is about 500,000')
+        return (
+            f'{n} are little: '
+            'expect a model that spells and knows the commonest words, '
+            'and held-out numbers with wide intervals; a novel is about 500,000')
     return ''
 
 def plan_lines(
@@ -314,9 +396,14 @@ def plan_lines(
     facts:TextFacts,  # of the text
 ) -> list[str]:       # lines for a terminal
     "A plan in words."
-    shown_s = f'{plan.wall_s:.0f} s' if plan.wall_s < 120 else f'{plan.wall_s/60:.0f} min'
-    lines = [f'Text  {facts.n_bytes:,} bytes in {facts.n_documents:,} documents, mostly {facts.script} letters']
-    if said := expectation(facts): lines.append(f'      {said}')
-    lines += [f'Plan  {plan.n_params/1e6:.2g} M parameters, {plan.train_steps:,} steps of {plan.batch_size} rows of {plan.block_size} tokens: '
-              f'about {shown_s} on two cores, {plan.peak_bytes/1e9:.1f} GB']
-    return lines + [f'      {reason}' for reason in plan.reasons]
+    minutes = plan.wall_s/60
+    shown = f'{plan.wall_s:.0f} s' if minutes < 2 else f'{minutes:.0f} min'
+    text = f'Text  {facts.n_bytes:,} bytes in {facts.n_documents:,} documents, mostly {facts.script} letters'
+    plans = (
+        f'Plan  {plan.n_params/1e6:.2g} M parameters, '
+        f'{plan.train_steps:,} steps of {plan.batch_size} rows of {plan.block_size} tokens: '
+        f'about {shown} on two cores, {plan.peak_bytes/1e9:.1f} GB')
+    said = expectation(facts)
+    notes = [f'      {reason}' for reason in plan.reasons]
+    if not said: return [text, plans, *notes]
+    return [text, f'      {said}', plans, *notes]

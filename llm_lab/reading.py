@@ -202,15 +202,16 @@ def _json_records(lines, lose):
     def line_of(at): return numbers[bisect_right(starts, at)-1]
     decode = json.JSONDecoder().raw_decode
     n = at = 0
-    is_list = False
+    is_list,indent = False,None
     while (at := _between.match(text, at).end()) < len(text):
         if text[at] == '[' and not is_list or text[at] == ']' and is_list:
             is_list = text[at] == '['
             at += 1
             continue
+        if text[at] == '{' and indent is None: indent = _indent(text, at)
         try: record,end = decode(text, at)
         except (ValueError, RecursionError) as e:
-            end = _next_record(text, at, decode)
+            end = _next_record(text, at, decode, indent)
             where = line_of(max(getattr(e, 'pos', at), at)) if getattr(e, 'pos', at) < end else line_of(at)
             lose(where, f'not JSON: {_short(e)}', last=line_of(end-1), text=text[at:at+400])
         else:
@@ -219,14 +220,16 @@ def _json_records(lines, lose):
         at = end
     if is_list: lose(numbers[-1], 'the list is never closed: the file is cut off')
 
-def _next_record(text:str, at:int, decode) -> int:
-    "Where to go on after a damaged record: the next line that begins as far in as it does, else any that holds an object."
-    line = text.rfind('\n', 0, at) + 1
-    indent = text[line:at]
-    if not indent.strip(' \t'):
-        same = re.compile('\n' + re.escape(indent) + r'(?=[{\[\]])').search(text, at)
-        if same: return same.start() + 1
-    for found in re.compile(r'\n\s*(?=\{)').finditer(text, at):
+def _indent(text:str, at:int) -> Optional[str]:
+    "What stands before a record on its line; None if that is not just white space."
+    before = text[text.rfind('\n', 0, at) + 1:at]
+    return None if before.strip(' \t') else before
+
+def _next_record(text:str, at:int, decode, indent:Optional[str]) -> int:
+    "Where to go on after a damaged record: the next line that begins as records do; further in are only parts of them."
+    for found in re.compile(r'\n([ \t]*)(?=\{)').finditer(text, at):
+        if found[1] == indent: return found.start(1)
+        if indent is not None and len(found[1]) > len(indent): continue
         try: decode(text, found.end())
         except (ValueError, RecursionError): continue
         return found.end()
@@ -234,6 +237,8 @@ def _next_record(text:str, at:int, decode) -> int:
     return end - 1 if text[end-1] == ']' and end - 1 > at else len(text)
 
 # %% ../nbs/01a_reading.ipynb #d9eaa518
+_lone_backslash = re.compile(r'(?<!\\)((?:\\\\)*)\\(?![\\"])')   # of C:\dir, which escapes nothing
+
 @dataclass(frozen=True)
 class _Dialect:
     "How the fields of a line are told apart."
@@ -250,6 +255,7 @@ class _Dialect:
         "The fields of a record; None where it cannot be read."
         has_quotes = self.quoted and any('"' in line for line in lines)
         if not has_quotes and not (self.escape and '\\' in lines[0]): return lines[0].split(self.delimiter)
+        if self.escape: lines = [_lone_backslash.sub(r'\1\\\\', line) for line in lines]
         rows = csv.reader([line + '\n' for line in lines], delimiter=self.delimiter, strict=True, escapechar='\\' if self.escape else None)
         try: found = next(rows)
         except (csv.Error, StopIteration): return None
@@ -257,11 +263,16 @@ class _Dialect:
 
 # %% ../nbs/01a_reading.ipynb #15452e7f
 def _swallowed(taken:list, fields:list[str], dialect:_Dialect) -> bool:
-    "Is a field over several lines really a quote that was never closed? Then each line inside looks like a row of its own."
+    "Is a field over several lines really a quote that was never closed? Then the lines inside go on with the numbers of rows; what can be read as it stands is believed otherwise."
     inside = [line.split(dialect.delimiter) for _,line in taken[1:]]
-    if any(len(parts) != len(fields) for parts in inside): return False
-    if fields[0].isdigit(): return all(parts[0].isdigit() for parts in inside)
-    return len(fields) > 2 or len(inside) > 4
+    return _are_counting([fields, *inside])
+
+def _are_counting(rows:list) -> bool:
+    "Do lines begin with numbers that grow, as those of rows do?"
+    first = [row[0].strip('"') for row in rows]
+    if not all(number.isdecimal() for number in first): return False
+    numbers = [int(number[:18]) for number in first]
+    return all(a < b for a,b in zip(numbers, numbers[1:]))
 
 def _csv_records(lines, lose, dialect:_Dialect, max_bytes:int=2**26):
     "Triples (line number, fields, last line) of a CSV file; a record that cannot be read costs its first line, and the next line is tried."
@@ -309,9 +320,10 @@ def _dialect_of(sample:list, delimiter:Optional[str]) -> _Dialect:
     "The dialect with which the first lines of a file lose least."
     header = next((line for _,line in sample if line.strip()), '')
     delimiter = delimiter or max(',;\t|', key=header.count)
-    candidates = [_Dialect(delimiter), _Dialect(delimiter, escape=True)]
+    candidates = [_Dialect(delimiter)]
+    if any('\\"' in line for _,line in sample): candidates.append(_Dialect(delimiter, escape=True))
     if delimiter == '\t': candidates.append(_Dialect(delimiter, quoted=False))
-    if '"' not in ''.join(line for _,line in sample): return candidates[0]
+    if not any('"' in line for _,line in sample): return candidates[0]
     return min(candidates, key=lambda dialect: _cost(dialect, sample))
 
 def _cost(dialect:_Dialect, sample:list) -> int:
@@ -335,6 +347,7 @@ def _csv_rows(lines, lose, text_field:str, delimiter:Optional[str]=None, max_byt
     try:
         header = next((fields for _,fields,_ in records if fields), None)
         column = header.index(text_field) if header and text_field in header else None
+        n_rows = 0
         for n,fields,last in records:
             if fields is None or fields == header:       # a blank line; the header again, where files were joined
                 yield n, ''
@@ -342,6 +355,8 @@ def _csv_rows(lines, lose, text_field:str, delimiter:Optional[str]=None, max_byt
             why = _csv_flaw(fields, header, column, text_field)
             if why: lose(n, why, last=last, text=dialect.delimiter.join(fields))
             else: yield n, fields[column]
+            n_rows += 1
+        if header and column is None and not n_rows: lose(1, _csv_flaw(header, header, column, text_field))
     finally: csv.field_size_limit(limit)
 
 def _csv_flaw(fields:list, header:list, column:Optional[int], text_field:str) -> str:
@@ -413,7 +428,7 @@ def _table_rows(path, kind:str, lose, options:ReadingOptions):
                     if n_chars > room: raise UnfoldsTooFar(f'its texts unfold to more than {room:,} characters: raise max_unfold={options.max_unfold} if that is right')
     except FileNotFoundError: raise
     except UnfoldsTooFar as e: lose(n+1, str(e))
-    except (OSError, pa.ArrowException) as e: lose(n+1, _table_damage(path, kind, n, e))
+    except (OSError, pa.ArrowException, SystemError, UnicodeError, OverflowError, MemoryError) as e: lose(n+1, _table_damage(path, kind, n, e))
 
 def _table_text(value, top:str, options:ReadingOptions) -> tuple:
     "(text, '') or (None, why not) of one value."

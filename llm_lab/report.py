@@ -61,19 +61,25 @@ def plot_bits_per_byte(
     parts:dict,  # {'all': {'model': bits per byte, 'gzip': …}, 'clean': …}, or one such dict of numbers
 ) -> object:     # figure; the model stands out
     "Who needs how many bits for a byte of the same text."
-    if not any(isinstance(v, dict) for v in parts.values()): parts = {'all': parts}
+    has_parts = any(isinstance(v, dict) for v in parts.values())
+    if not has_parts: parts = {'all': parts}
     first = next(iter(parts.values()))
-    order = sorted((k for k,v in first.items() if v is not None), key=lambda k: first[k])
+    measured = [k for k,v in first.items() if v is not None]
+    order = sorted(measured, key=first.get)
+    names = [OPPONENTS.get(k, k) for k in order]
+    colours = [_ink_of(k) for k in order]
     fig,axes = new_figure(1, len(parts), height=.8 + .3*len(order), sharey=True)
     titles = {'all': 'all held-out documents', 'clean': 'sharing nothing with training'}
     alt = []
-    for ax,(name,scores) in zip(axes[0], parts.items()):
+    for ax,(part,scores) in zip(axes[0], parts.items()):
+        title = titles.get(part, part)
         values = [float(scores[k]) for k in order]
         shown = [f'{v:.3f}' for v in values]
-        _bars(ax, [OPPONENTS.get(k, k) for k in order], values, shown, [_ink_of(k) for k in order])
-        ax.set(xlabel='bits per byte (less is better)', title=titles.get(name, name) if len(parts) > 1 else '')
-        said = ', '.join(f'{OPPONENTS.get(k, k)} {v}' for k,v in zip(order, shown))
-        alt.append(f'{titles.get(name, name)}: {said}')
+        _bars(ax, names, values, shown, colours)
+        ax.set_xlabel('bits per byte (less is better)')
+        if len(parts) > 1: ax.set_title(title)
+        said = [f'{name} {v}' for name,v in zip(names, shown)]
+        alt.append(f'{title}: {", ".join(said)}')
     return save_figure(fig, None, 'Bits per byte of ' + '; '.join(alt))
 
 # %% ../nbs/06c_report.ipynb #3668ce41
@@ -82,19 +88,26 @@ def plot_funnel(
     funnel:list,  # [{'rule', 'dropped', 'left'}] in the order the rules ran
 ) -> object:      # figure
     "How many documents each cleaning rule left."
-    names = ['read'] + [f['rule'].replace('_', ' ') for f in funnel]
-    gone = [0] + [f['dropped'] for f in funnel]
-    left = [funnel[0]['left'] + funnel[0]['dropped']] + [f['left'] for f in funnel]
+    first = funnel[0]
+    names = ['read']
+    gone = [0]
+    left = [first['left'] + first['dropped']]
+    for f in funnel:
+        names.append(f['rule'].replace('_', ' '))
+        gone.append(f['dropped'])
+        left.append(f['left'])
     fig,axes = new_figure(height=.6 + .28*len(names))
     ax = axes[0, 0]
     _bars(ax, names, left, ['']*len(names), INK['c2'])
     ax.barh(names, gone, left=left, color=INK['c1'], height=.68)
     for i,(n,g) in enumerate(zip(left, gone)):
-        note = f'{n:,}' + (f'  (−{g:,})' if g else '')
+        note = f'{n:,}'
+        if g: note += f'  (−{g:,})'
         ax.annotate(note, (n + g, i), (4, 0), textcoords='offset points', va='center', fontsize=8)
     ax.set_xlabel('documents (orange: dropped by this rule)')
     ax.xaxis.set_major_formatter(lambda v, _: f'{v:,.0f}')
-    return save_figure(fig, None, 'Cleaning: ' + '; '.join(f'{n} {k:,}' for n,k in zip(names, left)))
+    said = [f'{name} {n:,}' for name,n in zip(names, left)]
+    return save_figure(fig, None, 'Cleaning: ' + '; '.join(said))
 
 # %% ../nbs/06c_report.ipynb #d65c02d2
 @inked
@@ -104,13 +117,16 @@ def plot_steps(
     "Where the time and the memory of a run went."
     names = [s.get('title') or s['name'] for s in steps]
     seconds = [s.get('wall_s') or 0 for s in steps]
-    memory = [s.get('peak_bytes') or 0 for s in steps]
+    gigabytes = [(s.get('peak_bytes') or 0)/1e9 for s in steps]
+    times = [short_time(s) for s in seconds]
+    sizes = [short_bytes(1e9*g) for g in gigabytes]
     fig,axes = new_figure(1, 2, height=.6 + .28*len(steps), sharey=True)
-    _bars(axes[0,0], names, seconds, [short_time(s) for s in seconds], INK['c1'])
-    _bars(axes[0,1], names, [m/1e9 for m in memory], [short_bytes(m) for m in memory], INK['c2'])
-    axes[0,0].set_xlabel('seconds')
-    axes[0,1].set_xlabel('peak memory, GB')
-    said = [f'{n} {short_time(s)}, {short_bytes(m)}' for n,s,m in zip(names, seconds, memory)]
+    time,memory = axes[0]
+    _bars(time, names, seconds, times, INK['c1'])
+    _bars(memory, names, gigabytes, sizes, INK['c2'])
+    time.set_xlabel('seconds')
+    memory.set_xlabel('peak memory, GB')
+    said = [f'{n} {t}, {b}' for n,t,b in zip(names, times, sizes)]
     return save_figure(fig, None, 'Steps: ' + '; '.join(said))
 
 # %% ../nbs/06c_report.ipynb #3a14c174
@@ -126,7 +142,9 @@ def plot_before_after(
     if not low <= diff <= high: low,high = -high,-low                       # the interval was given for before - after
     fig,axes = new_figure(1, 2, height=1.7, width_ratios=[1.3, 1])
     losses,change = axes[0]
-    _bars(losses, ['before', 'after'], [before, after], [f'{before:.3f}', f'{after:.3f}'], [INK['c2'], INK['c1']])
+    values = [before, after]
+    shown = [f'{v:.3f}' for v in values]
+    _bars(losses, ['before', 'after'], values, shown, [INK['c2'], INK['c1']])
     losses.set_xlabel('held-out loss (nats per token)')
     change.axvline(0, color=INK['muted'], lw=1.2, ls='--')
     reach = [[max(0, diff - low)], [max(0, high - diff)]]
@@ -134,8 +152,9 @@ def plot_before_after(
     change.set_yticks([])
     change.set_xlabel('after − before, with its 95% interval')
     change.margins(x=.2, y=.6)
-    sure = f', difference between {low:.3f} and {high:.3f}' if ci else ''
-    return save_figure(fig, None, f'Held-out loss {before:.3f} before and {after:.3f} after{sure}')
+    alt = 'Held-out loss {} before and {} after'.format(*shown)
+    if ci: alt += f', difference between {low:.3f} and {high:.3f}'
+    return save_figure(fig, None, alt)
 
 # %% ../nbs/06c_report.ipynb #fe7e0d0f
 def _runs_of(
@@ -156,20 +175,26 @@ def plot_strips(
     fig,axes = new_figure(height=.6 + .26*len(strip))
     ax = axes[0, 0]
     seen = 0
+    padding = dict(color='none', edgecolor=INK['muted'], lw=.5, hatch='////')
     for r,row in enumerate(strip):
         for begin,end,document in _runs_of(row):
-            style = dict(color=INK[f'c{seen % 4}'], edgecolor='none')           # neighbours always differ
-            if document < 0: style = dict(color='none', edgecolor=INK['muted'], lw=.5, hatch='////')
-            else: seen += 1
+            style = padding
+            if document >= 0:
+                style = dict(color=INK[f'c{seen % 4}'], edgecolor='none')   # neighbours always differ
+                seen += 1
             ax.barh(r, end - begin, left=begin, height=.72, **style)
             if begin: ax.plot([begin, begin], [r - .36, r + .36], color=INK['fg'], lw=.8)
     ax.invert_yaxis()
     ax.grid(visible=False)
-    ax.set(xlabel='slot in the row', ylabel='row', yticks=range(len(strip)), xlim=(0, max(map(len, strip))))
+    ax.set_xlabel('slot in the row')
+    ax.set_ylabel('row')
+    ax.set_yticks(range(len(strip)))
+    ax.set_xlim(0, max(map(len, strip)))
     slots = [d for row in strip for d in row]
     n_documents = len({d for d in slots if d >= 0})
     n_padding = sum(d < 0 for d in slots)
-    return save_figure(fig, None, f'{len(strip)} packed rows holding {n_documents} documents; {n_padding} slots are padding')
+    said = f'{len(strip)} packed rows holding {n_documents} documents; {n_padding} slots are padding'
+    return save_figure(fig, None, said)
 
 # %% ../nbs/06c_report.ipynb #9b36d7c6
 def _part(
@@ -199,7 +224,9 @@ def late_gain(
     _,ys = curve(history, 'loss')
     n = len(ys)//4
     if n < 3: return None
-    return float(np.mean(ys[-2*n:-n]) - np.mean(ys[-n:]))
+    third = np.mean(ys[-2*n:-n])
+    fourth = np.mean(ys[-n:])
+    return float(third - fourth)
 
 # %% ../nbs/06c_report.ipynb #dbf3736f
 def advice(
@@ -406,10 +433,12 @@ def _say_shape(
     model:dict,  # of a report
 ) -> str:        # '' where nothing is known
     "The shape of a model in a line."
-    config = model.get('config') or {}
-    shape = {k: config[k] for k in _shape if config.get(k) is not None}
-    if model.get('n_params'): shape['parameters'] = f"{model['n_params']:,}"
-    return ', '.join(f'{k} {v}' for k,v in shape.items())
+    config = _part(model, 'config')
+    shape = {k: config.get(k) for k in _shape}
+    n = model.get('n_params')
+    if n: shape['parameters'] = f'{n:,}'
+    said = [f'{k} {v}' for k,v in shape.items() if v is not None]
+    return ', '.join(said)
 
 def _on_the_way(
     history:list,  # entries of a log
@@ -444,7 +473,8 @@ def _training(r:dict) -> list:
 def _say_task(r:dict) -> str:
     "What a model was fine-tuned for, on how much, and what of it was trained."
     l = _part(r, 'lora')
-    said = _part(r, 'task').get('says', '')
+    says = _part(r, 'task').get('says', '').removesuffix('.')
+    said = f'The task: {says}.' if says else ''
     if l.get('n_examples'): said += f" Measured on {l['n_examples']:,} held-out pairs."
     if l.get('trained_share'): said += f" {l['trained_share']:.2%} of the parameters were trained."
     if l.get('merge_max_diff') is not None: said += f" Merged into the base, the logits differ by at most {l['merge_max_diff']:.1e}."
@@ -456,13 +486,17 @@ def _finetuning(r:dict) -> list:
     before,after = l.get('loss_before'),l.get('loss_after')
     if before is None or after is None: return []
     figure = plot_before_after(before, after, l.get('ci'))
+    was = math.exp(-before)
+    now = math.exp(-after)
     out = [('text', _say_task(r)), ('picture', themed_svg(figure, 'lora'))]
-    out.append(('note', f'In other words: on average it gave the right next token a chance of {math.exp(-before):.1%} before and '
-                        f'{math.exp(-after):.1%} after (geometric mean).'))
+    out.append(('note', f'In other words: on average it gave the right next token a chance of {was:.1%} before and {now:.1%} after (geometric mean).'))
     examples = l.get('examples')
     if not examples: return out
-    columns = {k: k for k in ('prompt', 'reference', 'before', 'after') if any(k in e for e in examples)}
-    return out + [('head', 'The same prompts, before and after'), ('table', html_table(examples, columns, limit=200))]
+    known = {k for e in examples for k in e}
+    columns = {k: k for k in ('prompt', 'reference', 'before', 'after') if k in known}
+    out.append(('head', 'The same prompts, before and after'))
+    out.append(('table', html_table(examples, columns, limit=200)))
+    return out
 
 # %% ../nbs/06c_report.ipynb #c1a01a8c
 def _against_rows(part:dict) -> list:
@@ -471,29 +505,39 @@ def _against_rows(part:dict) -> list:
     values = part['bits_per_byte']
     for name in sorted(values, key=values.get):
         found = part['against'].get(name)
+        distance = interval = ''
+        if found:
+            ratio,low,high = (found[k] - 1 for k in ('ratio', 'low', 'high'))
+            distance = f'{ratio:+.1%}'
+            interval = f'{low:+.1%} to {high:+.1%}'
+        if name == 'model' and part['interval']: interval = '{:.3f} to {:.3f}'.format(*part['interval'])
         row = {'who': OPPONENTS.get(name, name), 'bits per byte': f'{values[name]:.3f}'}
-        row['model − this'] = f"{found['ratio'] - 1:+.1%}" if found else ''
-        row['95% interval'] = f"{found['low'] - 1:+.1%} to {found['high'] - 1:+.1%}" if found else ''
-        if name == 'model' and part['interval']: row['95% interval'] = '{:.3f} to {:.3f}'.format(*part['interval'])
+        row['model − this'] = distance
+        row['95% interval'] = interval
         rows.append(row)
     return rows
 
 def _scores(r:dict) -> list:
     "The model among its opponents."
     h = _part(r, 'heldout')
-    flat = {k: v for k,v in _part(r, 'bits_per_byte').items() if isinstance(v, (int, float)) and math.isfinite(v)}
+    flat = {}
+    for k,v in _part(r, 'bits_per_byte').items():
+        if isinstance(v, (int, float)) and math.isfinite(v): flat[k] = v
     if not flat: return []
-    parts = h.get('parts') or {}
-    values = {name: p['bits_per_byte'] for name,p in parts.items()} or flat
-    out = [('picture', themed_svg(plot_bits_per_byte(values), 'bpb'))]
-    if {'documents', 'bytes'} <= h.keys():
-        out.append(('note', f"Measured on {h['documents']:,} whole documents, {h['bytes']:,} bytes, kept out of training; bytes of the text, whatever the tokenizer. "
-                            'A distance is measured document by document; its interval says how it would move with other documents of the same kind.'))
-    titles = {'all': 'All held-out documents', 'clean': f"Documents that share no run of {h.get('n_words')} words with the training text"}
+    parts = _part(h, 'parts')
+    values = {name: p['bits_per_byte'] for name,p in parts.items()}
+    figure = plot_bits_per_byte(values or flat)
+    out = [('picture', themed_svg(figure, 'bpb'))]
+    if {'documents', 'bytes'} <= h.keys(): out.append(('note', _measured_on.format(**h)))
     for name,p in parts.items():
-        out.append(('head', f"{titles.get(name, name)}: {p['documents']:,}, {p['bytes']:,} bytes"))
+        title = _part_titles.get(name, name).format(**h)
+        out.append(('head', f"{title}: {p['documents']:,}, {p['bytes']:,} bytes"))
         out.append(('table', html_table(_against_rows(p))))
     return out
+
+_measured_on = ('Measured on {documents:,} whole documents, {bytes:,} bytes, kept out of training; bytes of the text, whatever the tokenizer. '
+                'A distance is measured document by document; its interval says how it would move with other documents of the same kind.')
+_part_titles = {'all': 'All held-out documents', 'clean': 'Documents that share no run of {n_words} words with the training text'}
 
 # %% ../nbs/06c_report.ipynb #eb473e13
 def _writing(r:dict) -> list:
@@ -543,14 +587,18 @@ def _cards(r:dict) -> list:
     whole = _part(r, 'bits_per_byte').get('model')
     n = _part(r, 'model').get('n_params')
     l = _part(r, 'lora')
+    before = l.get('loss_before')
+    after = l.get('loss_after')
+    seconds = r.get('wall_s')
+    peak = r.get('peak_bytes')
     out = []
     if clean is not None: out.append((f'{clean:.3f}', 'bits per byte on held-out documents that share nothing with training'))
     if whole is not None: out.append((f'{whole:.3f}', 'bits per byte on all held-out documents'))
     if n: out.append((short_count(n), 'parameters, trained from nothing'))
-    if l.get('loss_after') is not None and l.get('loss_before') is not None:
-        out.append((f"{l['loss_before']:.2f} → {l['loss_after']:.2f}", 'nats per token of a task it was fine-tuned for, before and after'))
-    if r.get('wall_s') is not None: out.append((short_time(r['wall_s']), 'wall time of the whole run'))
-    if r.get('peak_bytes'): out.append((short_bytes(r['peak_bytes']), 'peak memory'))
+    if before is not None and after is not None:
+        out.append((f'{before:.2f} → {after:.2f}', 'nats per token of a task it was fine-tuned for, before and after'))
+    if seconds is not None: out.append((short_time(seconds), 'wall time of the whole run'))
+    if peak: out.append((short_bytes(peak), 'peak memory'))
     return out
 
 def _sections(

@@ -15,16 +15,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .runtime import is_notebook, n_processes, process_rank, progress_bar
+from .runtime import check_range, is_notebook, n_processes, process_rank, progress_bar
 
 # %% ../nbs/03c_run_control.ipynb #95c2ae92
 def _parse_interval(interval) -> tuple:   # steps or None, seconds
     "An interval in steps, or in time."
-    if not isinstance(interval, str): return interval,0.
+    if not isinstance(interval, str):
+        check_range(0, 2**63, interval=interval)
+        return interval,0.
     seconds = {'s': 1, 'm': 60, 'h': 3600}
-    try: return None,float(interval[:-1])*seconds[interval[-1]]
+    try: wait_s = float(interval[:-1])*seconds[interval[-1]]
     except (KeyError, ValueError, IndexError):
         raise ValueError(f"interval {interval!r}: give steps as a number, or time as '30s' or '5m'") from None
+    check_range(0, 1e9, interval=wait_s)
+    return None,wait_s
 
 class Every:
     "Says when something is due."

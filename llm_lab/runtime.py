@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'logits_of', 'device_of', 'context_of',
            'is_notebook', 'progress_bar', 'PeakMemory', 'quiet', 'n_processes', 'process_rank', 'all_sum',
-           'from_rank_0', 'slow']
+           'from_rank_0', 'check_range', 'slow']
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
 import os, sys, threading, time
@@ -234,6 +234,24 @@ def from_rank_0(
     box = [value]
     sys.modules['torch'].distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+# %% ../nbs/00b_runtime.ipynb #c2cd1f9e
+def check_range(
+    low:float,    # the least that is allowed
+    high:float,   # the most; infinity: any
+    whole:bool=False,  # only whole numbers
+    **settings,   # by name; None: not given
+) -> None:
+    "Refuse a setting that is no number in a range."
+    from numbers import Integral, Real
+    kind = Integral if whole else Real
+    for name,value in settings.items():
+        if value is None: continue
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if is_number and low <= value <= high: continue
+        what = 'a whole number' if whole else 'a number'
+        upto = f'of at least {low:,}' if high == float('inf') else f'from {low:,} to {high:,}'
+        raise ValueError(f'{name} is {value!r}, expected {what} {upto}')
 
 # %% ../nbs/00b_runtime.ipynb #84a58a29
 def slow(

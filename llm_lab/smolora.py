@@ -6,7 +6,7 @@
 __all__ = ['PRESETS', 'LoRATrainer', 'preset', 'SmoLoRA', 'plot_times']
 
 # %% ../nbs/05d_smolora.ipynb #02f93c8a
-import time, torch
+import itertools, re, torch
 from datetime import datetime
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from .adapters import save_adapter, save_merged, settings_of
 from .checkpoint import find_model
 from .drawing import INK, inked, new_figure
-from .files import check_output
+from .files import check_output, read_json
 from .loader import load_model_with_fallback
 from .lora import _replace, add_lora, lora_layers
 from .reading import find_files, prepare_dataset
@@ -64,7 +64,7 @@ class SmoLoRA:
         self.device = torch.device(resolve_device(device))
         self.times,self.history = {},[]
         self.adapter_checkpoint = self.merged_model_path = None
-        self.form,self._base,self._round = None,None,1
+        self.form,self._base = None,None
         self._trainer = self._sft_config = self._peft_config = None
         with timed(self.times, 'open'):
             self._take_model(base_model_name, tokenizer)
@@ -229,22 +229,35 @@ SmoLoRA._rows,SmoLoRA._add_adapters,SmoLoRA._is_trained = _rows,_add_adapters,Fa
 SmoLoRA.trainer = property(_trainer)
 
 # %% ../nbs/05d_smolora.ipynb #b4ac8651
-def _numbered(self, name:str) -> Path:
-    "A folder of this round: adapter_checkpoint, adapter_checkpoint_2 …"
-    return self.output_dir/(name if self._round == 1 else f'{name}_{self._round}')
+def _merged_place(self) -> Path:
+    "final_merged; where that is the base itself, final_merged_2, and so on: a base that an adapter names stays."
+    base = Path(self._base or '')
+    n = re.fullmatch(r'final_merged(?:_(\d+))?', base.name)
+    if n is None or base.parent.resolve() != self.output_dir.resolve():
+        return self.output_dir/'final_merged'
+    return self.output_dir/f'final_merged_{int(n[1] or 1) + 1}'
+
+def _adapter_place(self) -> Path:
+    "adapter_checkpoint, always the newest; one of another base that lies there is kept as adapter_checkpoint_1 …"
+    place = self.output_dir/'adapter_checkpoint'
+    check_output(place, 'adapter')
+    path = place/'adapter_config.json'
+    if path.is_file() and read_json(path).get('base_model_name_or_path') != self._base:
+        n = next(i for i in itertools.count(1) if not Path(f'{place}_{i}').exists())
+        place.rename(f'{place}_{n}')
+    return place
 
 def _train(self) -> list:  # one dict per record: step, loss, learning_rate, grad_norm
     "Train the adapters and write them to adapter_checkpoint."
-    place = self._numbered('adapter_checkpoint')
-    check_output(place, 'adapter')
-    check_output(self._numbered('final_merged'), 'merged')
+    check_output(self.output_dir/'adapter_checkpoint', 'adapter')
+    check_output(self._merged_place(), 'merged')
     self._say('Starting training...')
     with timed(self.times, 'train'):
         trainer = self.trainer
         self.history = run_trainer(trainer)
         self._is_trained = True
     self.form = None if trainer.form.kind == 'text' else trainer.form
-    self.adapter_checkpoint = str(save_adapter(self.model, place, self._base, form=self.form))
+    self.adapter_checkpoint = str(save_adapter(self.model, self._adapter_place(), self._base, form=self.form))
     self._say('Training finished.')
     return self.history
 
@@ -256,14 +269,14 @@ def _save(self) -> dict:  # the certificate, as in merge_report.json
                                'first, or load_model() another one')
         raise RuntimeError('nothing is trained yet: call train() before save()')
     self._say('Starting model merge...')
-    place = self._numbered('final_merged')
+    place = self._merged_place()
     base = self._base if self._base and Path(self._base).is_dir() else None
     marked = _with_template(self.tokenizer, self.form) if self.form else self.tokenizer
     with timed(self.times, 'save'):
         report = save_merged(self.model, marked, place, None, base,
                              self.adapter_checkpoint if base else None, form=self.form)
     self.merged_model_path = self._base = str(place)
-    self._trainer,self._is_trained,self._round = None,False,self._round + 1   # what is trained next starts from here
+    self._trainer,self._is_trained = None,False      # what is trained next starts from here
     self._say('Model merge finished.')
     return report
 
@@ -278,7 +291,8 @@ def _load_model(self,
     self._say('Model loaded.')
     return self.model, self.tokenizer
 
-SmoLoRA._numbered,SmoLoRA.train,SmoLoRA.save,SmoLoRA.load_model = _numbered,_train,_save,_load_model
+SmoLoRA._merged_place,SmoLoRA._adapter_place = _merged_place,_adapter_place
+SmoLoRA.train,SmoLoRA.save,SmoLoRA.load_model = _train,_save,_load_model
 
 # %% ../nbs/05d_smolora.ipynb #f9ed2f79
 @inked

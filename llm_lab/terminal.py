@@ -6,15 +6,18 @@
 __all__ = ['new_run', 'run_folder', 'usual_sizes', 'is_packed', 'n_tokens_in', 'text_bytes', 'saved_settings', 'refuse_others',
            'content_id', 'fetch_vocabulary', 'make_tokenizer', 'read_input', 'pack_texts', 'Job', 'settle',
            'bring_data', 'describe_model', 'duration', 'StepLines', 'train', 'is_done', 'pieces_of', 'write_on',
-           'separator_of', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
+           'in_its_form', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
 
 # %% ../nbs/08d_terminal.ipynb #5973bc85
-import json, shlex, sys, time, warnings
+import json, math, shlex, socket, sys, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from .files import OutputError, check_output, find_damage, is_ours, is_plain_name, read_json, read_manifest, sha256_of, write_json
+from .plan import choose_vocab_size, measure_text
 from .run import pack_documents, share, train_model
 from .runtime import quiet
 
@@ -38,7 +41,7 @@ def _holds_run(folder:Path) -> bool:
     return folder.is_dir() and ((folder/_note).is_file() or CheckpointManager(folder.name, root=folder.parent).exists())
 
 # %% ../nbs/08d_terminal.ipynb #635d8a92
-new_run = dict(arch='qwen3', batch_size=16, dropout=0., learning_rate=0.02, seed=0, tokenization='bpe', vocab_size=4096)
+new_run = dict(arch='qwen3', batch_size=16, dropout=0., learning_rate=0.02, seed=0, tokenization='bpe', vocab_size=None)
 _of_model = 'arch', 'block_size', 'n_layer', 'n_head', 'n_embd', 'batch_size', 'dropout'
 _small = dict(block_size=64, n_layer=2, n_head=2, n_embd=64)
 _medium = dict(block_size=128, n_layer=4, n_head=4, n_embd=128)
@@ -63,9 +66,11 @@ def n_tokens_in(
     split:str='train', # or 'val'
 ) -> int:
     "Tokens of a split."
-    meta = data/'meta.json'
-    if not meta.is_file(): return (data/f'{split}.bin').stat().st_size//2 if (data/f'{split}.bin').is_file() else 0
-    return read_json(meta)['splits'].get(split, {}).get('tokens', 0)
+    meta,tokens = data/'meta.json', data/f'{split}.bin'
+    if meta.is_file():
+        splits = read_json(meta)['splits']
+        return splits.get(split, {}).get('tokens', 0)
+    return tokens.stat().st_size//2 if tokens.is_file() else 0       # nanoGPT's two bytes each
 
 def text_bytes(
     path:'str|Path',  # a file or folder of text, or of tokens
@@ -73,8 +78,8 @@ def text_bytes(
     "How large a text is, roughly."
     path = Path(path)
     if path.is_dir() and is_packed(path): return 4*n_tokens_in(path)
-    if path.is_file(): return path.stat().st_size
-    return sum(p.stat().st_size for p in path.rglob('*') if p.is_file())
+    files = [path] if path.is_file() else path.rglob('*')
+    return sum(p.stat().st_size for p in files if p.is_file())
 
 # %% ../nbs/08d_terminal.ipynb #acc54f84
 def saved_settings(
@@ -83,15 +88,16 @@ def saved_settings(
     "What a model was made and trained with."
     from llm_lab.opening import get_model_info, read_model
     info = get_model_info(path)
-    config = info['config'] if info['format'] in ('llm_lab', 'other') else read_model(Path(path))[0].config.to_dict()
+    config = info['config']
+    if info['format'] not in ('llm_lab', 'other'): config = read_model(Path(path))[0].config.to_dict()
     found = {k: config[k] for k in _of_model}
-    if info['tokenizer']: found['tokenization'] = info['tokenizer']['kind']
-    state = Path(path)/'training_state.json'
-    if not state.is_file() or not read_manifest(path): return found
-    state = read_json(state)
-    found['learning_rate'] = (state.get('run') or {}).get('learning_rate')
-    found['init_from_model'] = (state.get('run') or {}).get('init_from_model')
-    found['seed'] = (state.get('data') or {}).get('seed')
+    tokenizer = info['tokenizer']
+    if tokenizer: found |= dict(tokenization=tokenizer['kind'], vocab_size=tokenizer['vocab_size'])
+    file = Path(path)/'training_state.json'
+    if file.is_file() and read_manifest(path):
+        state = read_json(file)
+        run,data = state.get('run') or {}, state.get('data') or {}
+        found |= dict(learning_rate=run.get('learning_rate'), init_from_model=run.get('init_from_model'), seed=data.get('seed'))
     return {k: v for k,v in found.items() if v is not None}
 
 def refuse_others(
@@ -101,7 +107,11 @@ def refuse_others(
     advice:str,   # what to do instead
 ) -> None:
     "An error that shows both values of each setting that is asked otherwise than it is."
-    differ = [f'--{k.replace("_", "-")} ({saved[k]} there, {v} asked)' for k,v in asked.items() if k in saved and saved[k] != v]
+    differ = []
+    for name,value in asked.items():
+        there = saved.get(name, value)
+        option = name.replace('_', '-')
+        if there != value: differ.append(f'--{option} ({there} there, {value} asked)')
     if differ: raise ValueError(f'{where} differs in {", ".join(differ)}: leave that out, or {advice}')
 
 # %% ../nbs/08d_terminal.ipynb #37678e89
@@ -111,8 +121,12 @@ def content_id(
     "What a text is, wherever it lies."
     path = Path(path)
     if path.is_file(): return sha256_of(path)
-    files = [p for p in sorted(path.rglob('*')) if p.is_file()]
-    return sha256_of([f'{p.relative_to(path).as_posix()} {sha256_of(p)}\n'.encode() for p in files])
+    lines = []
+    for file in sorted(path.rglob('*')):
+        if not file.is_file(): continue
+        name = file.relative_to(path).as_posix()
+        lines.append(f'{name} {sha256_of(file)}\n'.encode())
+    return sha256_of(lines)
 
 # %% ../nbs/08d_terminal.ipynb #94cd7a87
 _repositories = dict(gpt2='openai-community/gpt2')   # where a known vocabulary lies on the Hub
@@ -121,17 +135,30 @@ def fetch_vocabulary(
     kind:str,  # 'gpt2'
 ) -> Path:     # its tokenizer.json, in the Hub's cache
     "Bring the vocabulary of a known tokenizer to this machine."
-    from llm_lab.hub import fetch_config
+    from llm_lab.hub import _hub_url, fetch_config
+    url = _hub_url()
+    if not _is_reachable(url): raise ConnectionError(f'no connection to {url}')
     return fetch_config(_repositories[kind], file='tokenizer.json')/'tokenizer.json'
+
+def _is_reachable(url:str) -> bool:
+    "Whether a server answers at all: libraries try for a minute before they say that none does."
+    if getproxies(): return True                           # somebody else knows the way
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == 'https' else 80)
+    try: socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError: return False
+    return True
 
 def make_tokenizer(
     kind:str,        # 'bpe', 'char', 'byte', a known vocabulary, or a folder or file of one
     texts,           # what a new one is learned from: a dataset of documents
-    vocab_size:int=new_run['vocab_size'],  # of a learned one, at most
+    vocab_size:Optional[int]=None,  # of a learned one, at most; None: as many as the text can teach
 ):                   # Tokenizer
     "The tokenizer that a new run begins with."
     from llm_lab.tokenizer import Tokenizer, train_bpe
-    if kind == 'bpe': return train_bpe(share(texts, 20_000_000)['text'], vocab_size)
+    if kind == 'bpe':
+        sample = share(texts, 20_000_000)['text']
+        return train_bpe(sample, vocab_size or choose_vocab_size(measure_text(texts['text'])))
     if kind == 'char': return Tokenizer('char', text=texts['text'])
     if Path(kind).exists(): return _read_tokenizer(Path(kind))
     if kind not in _repositories: return Tokenizer(kind)
@@ -174,23 +201,28 @@ def pack_texts(
     folder:'str|Path',      # for the tokens
     block_size:int,         # tokens in a row
     seed:int=0,             # decides which documents are held out
-    vocab_size:int=new_run['vocab_size'],  # of a learned tokenizer, at most
+    vocab_size:Optional[int]=None,  # of a learned tokenizer, at most; None: as many as the text can teach
 ):                          # GPTDataLoader
     "Split documents and lay their tokens into a folder; one long text, or a tokenizer without an end mark, is split by position."
     from types import SimpleNamespace
     from llm_lab.data_cleaning import split_documents
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
-    train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
-    if isinstance(tokenizer, str): tokenizer = make_tokenizer(tokenizer, ds if tokenizer == 'char' else train, vocab_size)
-    if tokenizer.eos_id is not None or tokenizer.bos_id is not None: return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
-    return pack_documents('\n\n'.join(ds['text']), None, tokenizer, rows, Path(folder), seed)
+    with quiet():
+        train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
+        if isinstance(tokenizer, str):
+            source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
+            tokenizer = make_tokenizer(tokenizer, source, vocab_size)
+        has_marks = tokenizer.eos_id is not None or tokenizer.bos_id is not None
+        if not has_marks: train,val = '\n\n'.join(ds['text']), None
+        return pack_documents(train, val, tokenizer, rows, Path(folder), seed)
 
 def _cut_in_two(ds) -> tuple:
     "One document as two: nine tenths to learn from, the rest held out."
     from datasets import Dataset
     text = ds['text'][0]
     cut = len(text)*9//10
-    return tuple(Dataset.from_dict(dict(text=[part], source=['one text'])) for part in (text[:cut], text[cut:]))
+    def document(part): return Dataset.from_dict(dict(text=[part], source=['one text']))
+    return document(text[:cut]), document(text[cut:])
 
 # %% ../nbs/08d_terminal.ipynb #e605765b
 @dataclass
@@ -225,28 +257,46 @@ def settle(
     job:Job,  # what was asked
 ) -> dict:    # every setting of the run
     "The settings of a run: its own, those of the model it begins with, what was typed, what is usual."
-    where = str(job.folder if job.start else job.source)
-    saved = saved_settings(job.origin) if job.origin else {}
+    if job.start: return _settle_old(job)
+    if job.source: return _settle_child(job)
+    known = _noted(job.note)
+    if job.input is None: refuse_others(job.asked, known, str(job.folder), 'name the text again, with --input-file')
+    text = job.input or job.note.get('input')
+    return {**new_run, **usual_sizes(text_bytes(text) if text else 0), **known, **job.asked}
+
+def _noted(note:dict) -> dict:
+    "What a note says of the tokens: how they were made."
+    return {k: note[k] for k in ('vocab_size', 'tokenization', 'seed') if note.get(k) is not None}
+
+def _gentle() -> dict:
+    "The learning rate for weights that have learned elsewhere."
+    return dict(learning_rate=new_run['learning_rate']/10)
+
+def _settle_old(job:Job) -> dict:
+    "The settings of a run that goes on: all are its own."
+    known = _noted(job.note)
+    saved = dict(init_from_model=None) | saved_settings(job.start) | known
     asked = dict(job.asked)
-    if job.start:
-        saved = {**saved, **{k: v for k,v in job.note.items() if k in ('vocab_size', 'tokenization')}}
-        if job.init_from: asked['init_from_model'] = str(job.init_from)
-        saved.setdefault('init_from_model', None)
-        refuse_others(asked, saved, where, f'train a new run from it: llm-lab train NEW --init-from-model {shlex.quote(str(job.folder))}')
-    elif job.source:
-        free = 'batch_size', 'dropout', 'learning_rate', 'seed', 'init_from_model'
-        saved = {k: v for k,v in saved.items() if k not in free}
-        refuse_others(asked, saved, where, 'begin a new model, without --init-from-model')
-    gentle = {'learning_rate': new_run['learning_rate']/10} if job.source or job.is_old else {}    # weights that have learned elsewhere
-    if job.origin: return {**new_run, **gentle, **saved, **asked}
-    return {**new_run, **usual_sizes(text_bytes(job.input) if job.input else 0), **asked}
+    if job.init_from: asked['init_from_model'] = str(job.init_from)
+    refuse_others(asked, saved, str(job.folder), f'train a new run from it: llm-lab train NEW --init-from-model {shlex.quote(str(job.folder))}')
+    usual = new_run | _gentle() if job.is_old else new_run
+    return {**usual, **saved, **asked}
+
+def _settle_child(job:Job) -> dict:
+    "The settings of a new run with another's weights: the model is as it is, how it learns is free."
+    saved = saved_settings(job.source)
+    for free in ('batch_size', 'dropout', 'learning_rate', 'seed', 'init_from_model'): saved.pop(free, None)
+    refuse_others(job.asked, saved, str(job.source), 'begin a new model, without --init-from-model')
+    return {**new_run, **_gentle(), **saved, **job.asked}
 
 # %% ../nbs/08d_terminal.ipynb #c052e7f2
 def _same_input(job:Job) -> bool:
     "Whether the text that was named is the one the run knows."
-    if job.input is None or not job.note.get('data'): return job.input is None
-    if is_packed(job.input): return Path(job.input).resolve() == _data_folder(job.folder, job.note).resolve()
-    return job.note.get('content') == content_id(job.input)
+    if job.input is None: return True
+    if not job.note.get('data'): return False
+    if not is_packed(job.input): return job.note.get('content') == content_id(job.input)
+    known = _data_folder(job.folder, job.note)
+    return Path(job.input).resolve() == known.resolve()
 
 def _data_folder(folder:Path, note:dict) -> Path:
     "Where the tokens are that a note speaks of; `data` is inside the run."
@@ -257,58 +307,81 @@ def _known_data(job:Job) -> tuple:
     if job.note.get('data'): return _data_folder(job.folder, job.note), job.note
     if job.source is None: return None
     parent = job.source.parent
-    note = read_json(parent/_note) if (parent/_note).is_file() else {}
+    file = parent/_note
+    note = read_json(file) if file.is_file() else {}
     if not note.get('data'): return None
-    return _data_folder(parent, note), {**note, 'data': str(_data_folder(parent, note).resolve())}
+    data = _data_folder(parent, note)
+    return data, note | dict(data=str(data.resolve()))
 
 def bring_data(
     job:Job,        # what was asked
     settings:dict,  # of the run
 ) -> tuple:         # (folder of tokens, its Tokenizer, the note)
     "The tokens a run learns from: those it knows, or those of the text that was named."
-    from llm_lab.tokenizer import Tokenizer
-    if job.input is not None and not Path(job.input).exists(): raise FileNotFoundError(f'no such file or folder: {job.input}')
-    if job.start and not _same_input(job) and job.note.get('data'):
-        raise ValueError(f'{job.folder} learns from {job.note.get("input")}, and {job.input} is another text: leave it out, or train a new run on it: '
-                         f'llm-lab train NEW --init-from-model {shlex.quote(str(job.folder))} --input-file {shlex.quote(str(job.input))}')
-    known = _known_data(job) if job.input is None or (job.note.get('data') and _same_input(job) and _same_vocabulary(job, settings)) else None
-    if known and known[0].exists(): return known[0], _tokenizer_of(job, known[0]), known[1]
+    _check_input(job)
+    known = _known_data(job)
+    is_wanted = job.input is None or _same_input(job) and _same_vocabulary(job, settings)
+    if known and is_wanted and known[0].exists():
+        data,note = known
+        return data, _tokenizer_of(job, data), note
     if job.input is None: raise ValueError(_needs_text(job, known))
-    if is_packed(job.input):
-        note = dict(data=str(Path(job.input).resolve()), input=str(job.input))
-        return Path(job.input), _tokenizer_of(job, Path(job.input)), note
+    if is_packed(job.input): return _take_packed(job)
     return _pack_input(job, settings)
+
+def _check_input(job:Job):
+    "Refuse a text that is not there, or another one than the run's."
+    if job.input is None: return
+    if not Path(job.input).exists(): raise FileNotFoundError(f'no such file or folder: {job.input}')
+    if not job.start or not job.note.get('data') or _same_input(job): return
+    run,text = shlex.quote(str(job.folder)), shlex.quote(str(job.input))
+    raise ValueError(f'{job.folder} learns from {job.note.get("input")}, and {job.input} is another text: leave it out, or train a new run on it: '
+                     f'llm-lab train NEW --init-from-model {run} --input-file {text}')
+
+def _take_packed(job:Job) -> tuple:
+    "Tokens that are there already, as they are."
+    folder = Path(job.input)
+    tokenizer = _tokenizer_of(job, folder)
+    if not job.origin:
+        there = dict(tokenization=tokenizer.token_kind, vocab_size=tokenizer.vocab_size)
+        refuse_others(job.asked, there, str(folder), 'name the text itself, not its tokens')
+    return folder, tokenizer, dict(data=str(folder.resolve()), input=str(folder))
 
 def _same_vocabulary(job:Job, settings:dict) -> bool:
     "Whether tokens made by an earlier call, which may have been stopped before its first checkpoint, are the ones wanted."
-    return all(job.note.get(k) in (None, settings[k]) for k in ('tokenization', 'vocab_size', 'seed'))
+    return all(settings[k] == value for k,value in _noted(job.note).items())
 
 def _needs_text(job:Job, known) -> str:
     "What to say where nobody knows what to learn from."
     if known: return f'the tokens of {job.folder} are gone from {known[0]}: name the text again, with --input-file FILE'
     named = Path(job.folder.name)
-    if named.is_file(): return f'{named} is a file: name the run too, llm-lab train NAME {shlex.quote(str(named))}'
-    if is_packed(named): return f'{named} is a folder of tokens: name the run too, llm-lab train {shlex.quote(str(named))} --model-name NAME'
-    what = 'an old model is there, which does not say what it learned from' if job.is_old else 'there is no text to learn from'
+    typed = shlex.quote(str(named))
+    if named.is_file(): return f'{named} is a file: name the run too, llm-lab train NAME {typed}'
+    if is_packed(named): return f'{named} is a folder of tokens: name the run too, llm-lab train {typed} --model-name NAME'
+    what = 'there is no text to learn from'
+    if job.is_old: what = 'an old model is there, which does not say what it learned from'
     return f'{job.folder}: {what}; name it once, with --input-file FILE'
 
 def _tokenizer_of(job:Job, data:Path):
     "The model's tokenizer where there is a model, else the one beside the tokens."
     from llm_lab.opening import open_model
     from llm_lab.tokenizer import Tokenizer
-    if job.origin is None: return Tokenizer.load(data/'tokenizer' if (data/'tokenizer').is_dir() else data)
-    tokenizer = open_model(job.origin)[1]
-    if tokenizer is None: raise ValueError(f'{job.origin} has no tokenizer: turn it into a checkpoint with one first, llm-lab convert {shlex.quote(str(job.origin))} FOLDER --tokenizer FILE')
-    return tokenizer
+    if job.origin is None:
+        own = data/'tokenizer'
+        return Tokenizer.load(own if own.is_dir() else data)
+    _,tokenizer = open_model(job.origin)
+    if tokenizer is not None: return tokenizer
+    typed = shlex.quote(str(job.origin))
+    raise ValueError(f'{job.origin} has no tokenizer: turn it into a checkpoint with one first, llm-lab convert {typed} FOLDER --tokenizer FILE')
 
 def _pack_input(job:Job, settings:dict) -> tuple:
     "Read and tokenize the text that was named, into the run's own folder."
     ds = read_input(job.input, **job.reading)
-    tokenizer = settings['tokenization'] if job.origin is None else _tokenizer_of(job, job.folder)
+    tokenizer = settings['tokenization']
+    if job.origin: tokenizer = _tokenizer_of(job, job.folder)
     data = job.folder/'data'
-    loader = pack_texts(ds, tokenizer, data, settings['block_size'], settings['seed'], settings['vocab_size'])
-    note = dict(data='data', input=str(job.input), content=content_id(job.input), seed=settings['seed'],
-                tokenization=settings['tokenization'], vocab_size=settings['vocab_size'])
+    made = {k: settings[k] for k in ('seed', 'vocab_size')}
+    loader = pack_texts(ds, tokenizer, data, settings['block_size'], **made)
+    note = dict(data='data', input=str(job.input), content=content_id(job.input), tokenization=settings['tokenization'], **made)
     return data, loader.tokenizer, note
 
 # %% ../nbs/08d_terminal.ipynb #1f40828a
@@ -317,15 +390,26 @@ def describe_model(
     n_params:'int|None',   # parameters; None: not known
 ) -> str:                  # half a line
     "A model in words."
-    kind = config.get('arch') or config.get('model_type', 'model')
-    first = lambda *names: next((config[n] for n in names if config.get(n)), '?')
-    layers,heads = first('n_layer', 'num_hidden_layers'),first('n_head', 'num_attention_heads')
-    width,context = first('n_embd', 'hidden_size'),first('block_size', 'n_positions', 'max_position_embeddings')
+    def first(*names):
+        for name in names:
+            if config.get(name): return config[name]
+        return '?'
+    kind = first('arch', 'model_type')
+    layers = first('n_layer', 'num_hidden_layers')
+    heads = first('n_head', 'num_attention_heads')
+    width = first('n_embd', 'hidden_size')
+    context = first('block_size', 'n_positions', 'max_position_embeddings')
     size = f'{n_params:,} parameters' if n_params else 'parameters not counted'
     return f'{size}: {kind}, {layers} layers, {heads} heads, {width} wide, looks back over {context} tokens'
 
+def _size(n:int) -> str:
+    "Bytes as people read them."
+    for unit,power in (('GB', 9), ('MB', 6), ('kB', 3)):
+        if n >= 10**power: return f'{n/10**power:.1f} {unit}'
+    return f'{n} B'
+
 def duration(
-    seconds:float,
+    seconds:float,  # any number
 ) -> str:
     "A time that people read."
     if seconds < 90: return f'{seconds:.0f} s'
@@ -352,49 +436,65 @@ class StepLines:
     ) -> None:
         now = time.perf_counter()
         step = record['step']
-        is_due = now - self.last >= self.every_s or step >= self.total
-        if 'eval_loss' in record and step < self.total: print(f'step {step:,}  held-out loss {record["eval_loss"]:.3f}', flush=True)
-        if 'loss' not in record or not is_due: return
+        is_last = step >= self.total
+        if 'eval_loss' in record and not is_last: self.say(f'step {step:,}  held-out loss {record["eval_loss"]:.3f}')
+        if 'loss' not in record: return
+        if now - self.last < self.every_s and not is_last: return
         self.last = now
-        left_s = (now - self.since)/max(1, step - self.done)*(self.total - step)
-        print(f'step {step:,} of {self.total:,}  loss {record["loss"]:.3f}  {record["tokens_per_s"]:,.0f} tokens/s  {duration(left_s)} left', flush=True)
+        step_s = (now - self.since)/max(1, step - self.done)
+        left = duration(step_s*(self.total - step))
+        self.say(f'step {step:,} of {self.total:,}  loss {record["loss"]:.3f}  {record["tokens_per_s"]:,.0f} tokens/s  {left} left')
+
+    def say(self,
+        line:str,  # to be seen at once, also through a pipe
+    ):
+        "Print a line."
+        print(line, flush=True)
 
 # %% ../nbs/08d_terminal.ipynb #14be3b46
 def _say_before(job:Job, settings:dict, data:Path, max_iters:int, step:int, n_params:int, vocab:int):
     "What was found and what is about to happen."
-    name = job.folder
-    if job.is_old: print(f'{name}: an old model found, at step {step:,}; it goes on, and its files stay')
-    elif job.start: print(f'{name}: an existing model found, at step {step:,} ({job.start.name})')
-    elif job.source: print(f'{name}: a new model, with the weights of {job.source}')
-    else: print(f'{name}: a new model')
+    what = 'a new model'
+    if job.is_old: what = f'an old model found, at step {step:,}; it goes on, and its files stay'
+    elif job.start: what = f'an existing model found, at step {step:,} ({job.start.name})'
+    elif job.source: what += f', with the weights of {job.source}'
     n_train = n_tokens_in(data)
+    n_val = n_tokens_in(data, 'val')
+    n_steps = max_iters - step
     per_step = settings['batch_size']*settings['block_size']
-    todo = (max_iters - step)*per_step
-    config = {**settings, 'arch': settings['arch']}
-    print(f'  model     {describe_model(config, n_params)}; {vocab:,} different tokens')
-    print(f'  text      {n_train:,} tokens to learn from, {n_tokens_in(data, "val"):,} held out, in {data}')
-    print(f'  training  {max_iters - step:,} steps of {per_step:,} tokens: {todo:,} tokens, {todo/max(1, n_train):.1f} passes over the text', flush=True)
+    n_tokens = n_steps*per_step
+    print(f'{job.folder}: {what}')
+    print(f'  model     {describe_model(settings, n_params)}; {vocab:,} different tokens')
+    print(f'  text      {n_train:,} tokens to learn from, {n_val:,} held out, in {data}')
+    print(f'  training  {n_steps:,} steps of {per_step:,} tokens: {n_tokens:,} tokens, {n_tokens/max(1, n_train):.1f} passes over the text', flush=True)
 
 def _say_after(job:Job, model, saved:Path, max_iters:int):
     "Where it stands, what was written, what to do next."
     state = model.train_state
     step = state['step']
-    history = state['history']
-    size = sum(p.stat().st_size for p in saved.iterdir() if p.is_file())
-    scores = [r['eval_loss'] for r in history if 'eval_loss' in r]
-    losses = [r['loss'] for r in history if 'loss' in r]
+    nothing = math.log(model.config.vocab_size)
     at = f'step {step:,} of {max_iters:,}'
-    if losses: at += f': loss {losses[-1]:.3f}'
-    if scores: at += f', on held-out text {scores[-1]:.3f} (knowing nothing: {_ln(model.config.vocab_size):.3f})'
+    loss = _last(state, 'loss')
+    score = _last(state, 'eval_loss')
+    if loss is not None: at += f': loss {loss:.3f}'
+    if score is not None: at += f', on held-out text {score:.3f} (knowing nothing: {nothing:.3f})'
     print(at)
-    print(f'  written   {saved} ({size/1e6:.1f} MB)')
+    if score is not None and score > nothing: print(f'  {_too_far(loss, nothing)}')
+    size = sum(p.stat().st_size for p in saved.iterdir() if p.is_file())
+    print(f'  written   {saved} ({_size(size)})')
     name = shlex.quote(_short_name(job.folder))
-    print(f'Next:\n  llm-lab generate {name} "The "\n  llm-lab train {name} --max-iters {2*max(step, max_iters):,}'.replace(',', '') + f'\n  llm-lab inspect {name}')
+    twice = 2*max(step, max_iters)
+    print(f'Next:\n  llm-lab generate {name} "The "\n  llm-lab train {name} --max-iters {twice}\n  llm-lab inspect {name}')
 
-def _ln(n:int) -> float:
-    "The loss of guessing among n."
-    import math
-    return math.log(n)
+def _last(state:dict, name:str):
+    "The newest value of a name in a history; None: there is none."
+    for record in reversed(state['history']):
+        if name in record: return record[name]
+
+def _too_far(loss:float, nothing:float) -> str:
+    "Why a model does worse than one that knows nothing."
+    if loss < nothing: return 'it knows the text by heart and nothing else: fewer steps, more text, or a smaller --vocab-size help'
+    return 'it has not begun to learn: more steps, or a smaller --learning-rate, help'
 
 def _short_name(folder:Path) -> str:
     "What to type for a run."
@@ -408,7 +508,7 @@ def train(
     max_iters:int=1000,                   # training steps in all, those of earlier calls included
     init_from_model:Optional[str]=None,   # begin with the weights of this run or model folder
     tokenization:Optional[str]=None,      # bpe (learned from the text, as usual), char, byte, gpt2, or the folder of a tokenizer
-    vocab_size:Optional[int]=None,        # entries of a learned tokenizer, at most; usually 4096
+    vocab_size:Optional[int]=None,        # entries of a learned tokenizer, at most; usually as many as the text can teach
     arch:Optional[str]=None,              # gpt2, llama or qwen3 (as usual)
     block_size:Optional[int]=None,        # tokens the model can look back over; usually 64 to 256, by the size of the text
     n_layer:Optional[int]=None,           # transformer blocks; usually 2 to 6
@@ -425,7 +525,8 @@ def train(
     typed = dict(tokenization=tokenization, vocab_size=vocab_size, arch=arch, block_size=block_size, n_layer=n_layer, n_head=n_head,
                  n_embd=n_embd, batch_size=batch_size, dropout=dropout, learning_rate=learning_rate, seed=seed)
     asked = {k: v for k,v in typed.items() if v is not None}
-    job = Job(run_folder(model), asked, input, init_from_model, reading)
+    folder = run_folder(model)
+    job = Job(folder, asked, input, init_from_model, reading)
     settings = settle(job)
     if is_done(job, max_iters): return print(f'{job.folder} has done its {max_iters:,} steps: to go on, ask for more with --max-iters')
     check_output(job.folder, force=True)
@@ -446,10 +547,12 @@ def _train(job:Job, settings:dict, data:Path, tokenizer, max_iters:int, eval_int
     from llm_lab.checkpoint import CheckpointManager
     config,n_params,step = _config_of(job, settings, tokenizer)
     _say_before(job, settings, data, max_iters, step, n_params, config.vocab_size)
+    lines = StepLines(max_iters, step)
+    how = dict(learning_rate=settings['learning_rate'], seed=settings['seed'], eval_interval=eval_interval)
     with CheckpointManager(job.folder.name, root=job.folder.parent) as manager:
-        model = train_model(config, data, tokenizer, manager, max_iters, settings['learning_rate'], settings['seed'],
-                            init_from_model=job.source, eval_interval=eval_interval, callbacks=(StepLines(max_iters, step),))
-        _say_after(job, model, manager.latest(), max_iters)
+        model = train_model(config, data, tokenizer, manager, max_iters, init_from_model=job.source, callbacks=(lines,), **how)
+        saved = manager.latest()
+    _say_after(job, model, saved, max_iters)
     if model.train_state['step'] < max_iters: raise KeyboardInterrupt('stopped and saved; the same command goes on from here')
 
 def _config_of(job:Job, settings:dict, tokenizer) -> tuple:
@@ -457,11 +560,13 @@ def _config_of(job:Job, settings:dict, tokenizer) -> tuple:
     import torch
     from llm_lab.opening import read_model
     from llm_lab.gpt_model import GPT, GPTConfig
+    sizes = {k: settings[k] for k in _of_model}
     if job.origin is not None:
         model,_ = read_model(job.origin)
-        step = (model.train_state or {}).get('step', 0) if job.start else 0
-        return replace(model.config, batch_size=settings['batch_size'], dropout=settings['dropout']), model.n_params, step
-    config = GPTConfig(vocab_size=tokenizer.vocab_size, **{k: settings[k] for k in _of_model})
+        config = replace(model.config, batch_size=sizes['batch_size'], dropout=sizes['dropout'])
+        state = model.train_state if job.start else None
+        return config, model.n_params, (state or {}).get('step', 0)
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, **sizes)
     with torch.device('meta'): return config, GPT(config).n_params, 0
 
 # %% ../nbs/08d_terminal.ipynb #0f729e2b
@@ -474,8 +579,20 @@ def pieces_of(
     **settings,       # temperature, top_k, top_p …
 ):                    # gives new text, piece by piece
     "What a model adds to a prompt, as it comes."
-    if hasattr(model, 'hf_state_dict'): return model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+    if hasattr(model, 'hf_state_dict'):
+        pieces = model.generate(prompt, max_new_tokens, seed=seed, stream=True, **settings)
+        return pieces if isinstance(prompt, str) else _as_words(pieces, model.tokenizer)
     return _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings)
+
+def _as_words(ids, tokenizer):
+    "Ids that come one by one, as text; half a character waits for its other half."
+    seen,said = [],''
+    for i in ids:
+        seen.append(i)
+        text = tokenizer.decode(seen)
+        if text.endswith('\ufffd'): continue
+        yield text[len(said):]
+        said = text
 
 def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     "The same for a model of transformers, which writes in a thread."
@@ -483,7 +600,8 @@ def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     from transformers import TextIteratorStreamer
     if tokenizer is None: raise ValueError('this model has no tokenizer, so it cannot read a prompt')
     stream = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    ids = tokenizer(prompt, return_tensors='pt').to(model.device)
+    ids = tokenizer(prompt, return_tensors='pt') if isinstance(prompt, str) else dict(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
+    ids = {k: v.to(model.device) for k,v in ids.items()}
     settings = {k: v for k,v in settings.items() if v is not None}
     is_drawn = settings.pop('temperature', 1.) > 0
     if is_drawn: settings |= dict(do_sample=True)
@@ -514,20 +632,30 @@ def write_on(
     return text
 
 # %% ../nbs/08d_terminal.ipynb #267be2ba
-def separator_of(
-    folder:Path,  # of a model
-) -> str:         # '' where nothing is known
-    "What stood between prompt and completion when a model was fine-tuned."
-    report = folder/'merge_report.json'
-    found = read_json(report).get('separator') if report.is_file() else None
-    return found if isinstance(found, str) else ''
+def in_its_form(
+    folder:Path,   # of a model
+    tokenizer,     # that was opened with it
+    prompt:str,    # what somebody typed
+) -> tuple:        # (what is shown first, what the model reads: the text itself, or ids)
+    "A prompt in the form that a model was fine-tuned in, where it was."
+    from llm_lab.pairs import read_prompt_form
+    form = read_prompt_form(folder)
+    if form is None or form.kind == 'text': return prompt, prompt
+    if form.kind == 'separator':
+        asked = prompt.removesuffix(form.separator) if form.separator else prompt
+        return asked + form.separator, form.prompt_ids(tokenizer, asked)
+    if not getattr(tokenizer, 'chat_template', None):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+    return prompt + '\n', form.prompt_ids(tokenizer, prompt)
 
 def ask_for_prompts(
-    ask=input,  # gives a line, or raises EOFError
-):              # gives prompts
+    ask=input,          # gives a line, or raises EOFError
+    is_told:bool=True,  # begin by saying what may be typed
+):                      # gives prompts
     "Lines that somebody types, or that come through a pipe, until there are no more."
     is_typed = sys.stdin.isatty()
-    if is_typed: print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
+    if is_typed and is_told: print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
     while True:
         try: line = ask('> ' if is_typed else '')
         except (EOFError, KeyboardInterrupt): return
@@ -551,13 +679,14 @@ def generate(
     from llm_lab.checkpoint import find_model
     from llm_lab.opening import get_model_info, open_model
     folder = find_model(model)
-    if show_info: print(info_page(get_model_info(model), is_short=True) + '\n')
+    if show_info: print(info_page(get_model_info(model), is_short=True), end='\n\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
-    after = '' if plain else separator_of(folder)
-    settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
-    for text in ask_for_prompts() if prompt is None else [prompt]:
-        begin = text if text.endswith(after) else text + after
-        write_on(pieces_of(opened, tokenizer, begin, **settings), begin)
+    settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
+    prompts = ask_for_prompts() if prompt is None else [prompt]
+    for text in prompts:
+        begin,asked = (text, text) if plain else in_its_form(folder, tokenizer, text)
+        pieces = pieces_of(opened, tokenizer, asked, max_new_tokens, **settings)
+        write_on(pieces, begin)
 
 # %% ../nbs/08d_terminal.ipynb #d134a329
 def info_page(
@@ -566,20 +695,25 @@ def info_page(
 ) -> str:                   # some lines
     "What is known of a model, as people read it."
     config = info['config'] or {}
-    at = '' if info['checkpoint'] is None else f' · {info["checkpoint"]}'
-    lines = [f'{info["name"]}{at} ({info["folder"]})']
+    n_params = info['n_params']
+    tokenizer = info['tokenizer']
+    title = info['name']
+    if info['checkpoint'] is not None: title += f' · {info["checkpoint"]}'
+    lines = [f'{title} ({info["folder"]})']
     def say(name, text): lines.append(f'  {name:11}{text}')
-    if info['format'] == 'adapter': say('adapter', f'{info["n_params"] or 0:,} parameters, for {config.get("base_model_name_or_path")}')
-    else: say('model', describe_model(config, info['n_params']))
-    if tokenizer := info['tokenizer']: say('tokenizer', f'{tokenizer["kind"]}, {tokenizer["vocab_size"]:,} tokens')
+    if info['format'] == 'adapter': say('adapter', f'{n_params or 0:,} parameters, for {config.get("base_model_name_or_path")}')
+    else: say('model', describe_model(config, n_params))
+    if tokenizer: say('tokenizer', f'{tokenizer["kind"]}, {tokenizer["vocab_size"]:,} tokens')
     if info['step']: say('training', _progress_words(info))
     if is_short: return '\n'.join(lines)
     if info['format'] == 'other': say('format', 'an old one; llm-lab convert makes it one that opens everywhere')
-    settings = {k: config[k] for k in ('batch_size', 'dropout', 'tie_weights') if k in config}
-    if settings: say('settings', ', '.join(f'{k} {v}' for k,v in settings.items()))
-    say('files', ', '.join(f'{n} {_size(b)}' for n,b in info['files'].items()))
+    settings = [f'{k} {config[k]}' for k in ('batch_size', 'dropout', 'tie_weights') if k in config]
+    files = [f'{name} {_size(n)}' for name,n in info['files'].items()]
+    versions = [f'{name} {version}' for name,version in (info['versions'] or {}).items()]
+    if settings: say('settings', ', '.join(settings))
+    say('files', ', '.join(files))
     say('on disk', _size(info['n_bytes']))
-    if versions := info['versions']: say('made with', ', '.join(f'{k} {v}' for k,v in versions.items()))
+    if versions: say('made with', ', '.join(versions))
     return '\n'.join(lines)
 
 def _progress_words(info:dict) -> str:
@@ -588,12 +722,6 @@ def _progress_words(info:dict) -> str:
     if info['tokens']: words.append(f'{info["tokens"]:,} tokens seen')
     if info['eval_loss'] is not None: words.append(f'held-out loss {info["eval_loss"]:.3f}')
     return ', '.join(words)
-
-def _size(n:int) -> str:
-    "Bytes as people read them."
-    for unit,power in (('GB', 9), ('MB', 6), ('kB', 3)):
-        if n >= 10**power: return f'{n/10**power:.1f} {unit}'
-    return f'{n} B'
 
 def inspect_(
     model:str,          # a run's name, a model folder, or a legacy file
@@ -643,12 +771,16 @@ def convert(
     from llm_lab.museum import convert_legacy_checkpoint
     if model is None: return _convert_all()
     source = run_folder(model)
-    if output is None and not source.is_dir(): raise ValueError(f'{model}: name the folder to write, for example llm-lab convert {shlex.quote(str(model))} checkpoints/{source.stem}/final')
-    written = convert_legacy_checkpoint(source if source.exists() else model, output or source/'final', tokenizer=tokenizer)
-    print(f'{model} is now {written}, which opens everywhere: llm-lab inspect {shlex.quote(str(written))}')
+    if output is None and not source.is_dir():
+        raise ValueError(f'{model}: name the folder to write, for example llm-lab convert {shlex.quote(model)} checkpoints/{source.stem}/final')
+    old = source if source.exists() else model
+    written = convert_legacy_checkpoint(old, output or source/'final', tokenizer=tokenizer)
+    typed = shlex.quote(str(written))
+    print(f'{model} is now {written}, which opens everywhere: llm-lab inspect {typed}')
 
 def _convert_all():
     "Every old model under checkpoints/, one line each."
     found = old_runs()
+    if not found: return print('no old models under checkpoints/: nothing to convert')
     for run in found: convert(run.name)
-    print(f'{len(found)} old model(s) converted; their files are where they were' if found else 'no old models under checkpoints/: nothing to convert')
+    print(f'{len(found)} old model(s) converted; their files are where they were')

@@ -12,7 +12,7 @@ import re, string
 import numpy as np
 from collections import Counter
 
-from .drawing import INK, inked, new_figure, save_figure
+from .drawing import INK, inked, new_figure, plain_label, save_figure
 from .eval import check_texts
 from .uncertainty import bootstrap, resampled_means
 
@@ -32,13 +32,20 @@ def _reference_texts(
 
 _turn = 'pass list(zip(*references)), the references of each prediction together'
 
+def _runs_of_three(
+    text:str,  # any
+) -> set:
+    "Its runs of three characters."
+    n = max(1, len(text) - 2)
+    return {text[i:i+3] for i in range(n)}
+
 def _alike(
     a:str,    # a text
     b:str,    # another
 ) -> float:   # 0 … 1
     "How many of their runs of three characters two texts share."
-    grams = [{t[i:i+3] for i in range(max(1, len(t) - 2))} for t in (a, b)]
-    return len(grams[0] & grams[1])/len(grams[0] | grams[1])
+    a,b = _runs_of_three(a),_runs_of_three(b)
+    return len(a & b)/len(a | b)
 
 def _check_layout(
     predictions:list,  # texts
@@ -47,11 +54,17 @@ def _check_layout(
     "As many references for each prediction as predictions: if they fit better crosswise, they were laid out by stream."
     n = len(predictions)
     if n < 2 or any(len(r) != n for r in references): return
-    pairs = [(i, k) for i in range(n) for k in range(n) if i != k]
-    along = np.mean([_alike(predictions[i], references[i][k]) for i,k in pairs])
-    across = np.mean([_alike(predictions[i], references[k][i]) for i,k in pairs])
-    if across > 2*along + .02:
-        raise ValueError(f'the references fit the predictions better by stream ({across:.2f}) than by sentence ({along:.2f}): {_turn}')
+    by_sentence = []
+    by_stream = []
+    for i,p in enumerate(predictions):
+        for k in range(n):
+            if i == k: continue
+            by_sentence.append(_alike(p, references[i][k]))
+            by_stream.append(_alike(p, references[k][i]))
+    along = np.mean(by_sentence)
+    across = np.mean(by_stream)
+    if across <= 2*along + .02: return
+    raise ValueError(f'the references fit the predictions better by stream ({across:.2f}) than by sentence ({along:.2f}): {_turn}')
 
 def check_pairs(
     predictions:list,   # texts a model wrote
@@ -262,16 +275,26 @@ def compute_classification_scores(
     at = {label: i for i,label in enumerate(labels)}
     confusion = np.zeros((len(labels), len(labels)), int)
     for p,r in zip(predictions, references): confusion[at[r], at[p]] += 1
-    right,said,true = confusion.diagonal(),confusion.sum(0),confusion.sum(1)
+    right = confusion.diagonal()
+    said = confusion.sum(0)
+    true = confusion.sum(1)
     precision = right/np.maximum(said, 1)
     recall = right/np.maximum(true, 1)
     f1 = 2*right/np.maximum(said + true, 1)
+    columns = [v.tolist() for v in (precision, recall, f1, true)]
     classes = {}
-    for i,label in enumerate(labels):
-        classes[label] = dict(precision=float(precision[i]), recall=float(recall[i]), f1=float(f1[i]), n=int(true[i]))
-    accuracy = bootstrap([p == r for p,r in zip(predictions, references)], n_resamples, seed=seed)
-    return {'accuracy': float(accuracy), 'interval': (accuracy.low, accuracy.high), 'macro_f1': float(f1.mean()),
-            'labels': labels, 'confusion': confusion.tolist(), 'classes': classes}
+    for label,*values in zip(labels, *columns):
+        classes[label] = dict(zip(('precision', 'recall', 'f1', 'n'), values))
+    is_right = [p == r for p,r in zip(predictions, references)]
+    accuracy = bootstrap(is_right, n_resamples, seed=seed)
+    return dict(
+        accuracy=float(accuracy),
+        interval=(accuracy.low, accuracy.high),
+        macro_f1=float(f1.mean()),
+        labels=labels,
+        confusion=confusion.tolist(),
+        classes=classes,
+    )
 
 # %% ../nbs/06a_text_metrics.ipynb #ac4ccf05
 @inked
@@ -291,8 +314,9 @@ def plot_confusion(
     for i,j in np.ndindex(n, n):
         colour = 'white' if share[i,j] > .65 else INK['fg']
         ax.text(j, i, f'{m[i,j]:,}', ha='center', va='center', color=colour)
-    shown = [label.replace('$', r'\$') for label in labels]              # a lone $ would start a formula
-    ax.set_xticks(range(n), shown, rotation=30 if max(map(len, labels)) > 6 else 0)
+    shown = [plain_label(label) for label in labels]
+    longest = max(map(len, labels))
+    ax.set_xticks(range(n), shown, rotation=30 if longest > 6 else 0)
     ax.set_yticks(range(n), shown)
     ax.set_xlabel('predicted')
     ax.set_ylabel('true')

@@ -204,6 +204,14 @@ def _read_roles(config):
         if token: roles[r] = token['content'] if isinstance(token, dict) else token
     return roles
 
+def _read_template(path, config):
+    "The chat template that lies with a tokenizer.json: in a file of its own, or among the settings."
+    own = path.with_name('chat_template.jinja')
+    if own.is_file(): return own.read_text(encoding='utf-8')
+    found = config.get('chat_template')
+    if isinstance(found, list): found = {t['name']: t['template'] for t in found}.get('default')
+    return found
+
 def _front_token(spec, ours, roles):
     "The special token that a tokenizer.json puts before every text; None: it puts none."
     post = spec.get('post_processor') or {}
@@ -243,7 +251,7 @@ def _read_tokenizer_json(path):
     ours = config.get('llm_lab', {})
     front = _front_token(spec, ours, roles)
     if front is not None: roles['bos'] = front
-    return _read_codec(path, spec, ours, specials), specials, roles | {'front': front}
+    return _read_codec(path, spec, ours, specials), specials, roles | {'front': front, 'chat_template': _read_template(path, config)}
 
 # %% ../nbs/02b_tokenizer.ipynb #781d5f99
 def _number(special_tokens, first):
@@ -340,6 +348,7 @@ class Tokenizer:
         self.roles = {r: t for r,names in _roles.items() for t in names[::-1] if t in self.special_tokens}  # the customary names
         self.roles |= {r: t for r,t in roles.items() if r in _roles and t in self.special_tokens}
         bos = self.roles.get('bos')
+        self.chat_template = roles.get('chat_template')   # Jinja text that turns a conversation into one text; None: there is none
         self.adds_bos = bos is not None and roles.get('front', None if bos == self.roles.get('eos') else bos) == bos
         self.vocab_size = max([self._codec.n_tokens-1, *self.special_tokens.values()])+1
         is_trained = is_new and kind == 'bpe'
@@ -518,6 +527,7 @@ def save(self:Tokenizer,
     ours = {'token_kind': self.token_kind, 'unknown': getattr(codec, 'unknown', 'error'), 'pattern': getattr(codec, 'pattern', None),
             'adds_bos': self.adds_bos}
     config = {'tokenizer_class': 'PreTrainedTokenizerFast', 'clean_up_tokenization_spaces': False, **roles, 'llm_lab': ours}
+    if self.chat_template is not None: config['chat_template'] = self.chat_template
     with atomic_write(folder/'tokenizer.json') as part:
         part.write_text(self.to_json(), encoding='utf-8')
     with atomic_write(folder/'tokenizer_config.json') as part:
@@ -541,6 +551,7 @@ def to_hf(self:Tokenizer,
     "The same tokenizer for transformers."
     from transformers import PreTrainedTokenizerFast
     roles = {f'{r}_token': t for r,t in self.roles.items()}
+    if self.chat_template is not None: roles['chat_template'] = self.chat_template
     return PreTrainedTokenizerFast(tokenizer_object=self.to_tokenizers(), clean_up_tokenization_spaces=False, **roles)
 
 @patch

@@ -24,7 +24,7 @@ from .gpt_model import GPT, check_counts
 from .optimizers import check_optimizer, configure_optimizer, load_optimizer_state, lr_share
 from .run_control import (Every, JSONLog, Progress, agree, earlier_run, has_diverged, join_processes,
     kept_adapters, make_logger, saver_for, stop_on_signal)
-from .runtime import all_sum, evaluating, n_processes, process_rank, resolve_dtype, training_mode
+from .runtime import all_sum, check_range, evaluating, n_processes, process_rank, resolve_dtype, training_mode
 from .tokenizer import leading_spaces
 
 # %% ../nbs/03b_training.ipynb #22c7efac
@@ -171,6 +171,8 @@ class FitSettings:
     progress:bool|None=None              # a bar on a terminal, a picture in a notebook; None: where somebody looks and it takes a while
     def __post_init__(self):
         check_counts(max_iters=self.max_iters, log_interval=self.log_interval, grad_accum=self.grad_accum)
+        check_range(0, math.inf, grad_clip=self.grad_clip, warmup_iters=self.warmup_iters)
+        check_range(0, 1, decay_share=self.decay_share, final_share=self.final_share)
         lr_share(0, self.max_iters, schedule=self.schedule)
         for interval in (self.eval_interval, self.save_interval, self.sample_interval): Every(interval)
         if self.patience is not None: check_counts(patience=self.patience)

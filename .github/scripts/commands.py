@@ -11,7 +11,7 @@ sys.path.insert(0, str(root))
 # Words that stand for something of the reader's
 places = dict(NAME='some-model', FOLDER='some-folder', OUTPUT_DIR='some-folder', DIR='new-dir', FILE='my.txt', INPUT='my.txt', DATA='data', OLD='old-model', NEW='new-folder')
 # Lines that are run with something added, and why
-added = [(r'llm-lab run\b', '--dry-run', 'a whole run takes minutes: the check named run makes one'), (r'llm-lab lab\b', '--copy-only', 'a server would not end'),
+added = [(r'llm-lab run\b', '--dry-run', 'a whole run takes minutes: the check named run makes one'), (r'llm-lab lab\b', '--copy-only', 'a server would not end'), (r'llm-lab serve\b', '--dry-run', 'a server would not end'),
          (r'llm-lab train\b(?!.*max.iters)', '--max-iters 3', 'the usual number takes minutes')]
 flags = {'--accept', '--verify', '--json', '--exercises', '--force', '--show-info', '--show_info'}   # options that take no value
 # Lines that are not run, and why
@@ -98,7 +98,7 @@ def bring(args, prepared):
         if Path(word).exists() or kind not in ('.txt', '.jsonl', '.parquet', '.pt') or word == value_of.get('output'): continue
         Path(word).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(prepared/{'.txt': 'my.txt', '.jsonl': 'pairs.jsonl', '.parquet': 'cleaned.parquet', '.pt': 'ckpt.pt'}[kind], word)
-    models = {'generate': words[:1], 'inspect': words[:1], 'eval': words[:1], 'finetune': words[:1], 'merge': words[:1], 'verify': words[:1],
+    models = {'generate': words[:1], 'chat': words[:1], 'serve': words[:1], 'inspect': words[:1], 'eval': words[:1], 'finetune': words[:1], 'merge': words[:1], 'verify': words[:1],
               'export': words[:1], 'compare': words, 'runs': words, 'convert': words[:1]}.get(command, [])
     models = [*models, *[value_of[n] for n in ('init-from-model', 'model', 'model-name', 'name') if n in value_of]]
     if command == 'train':
