@@ -293,13 +293,14 @@ def heldout_scores(
     tokenizer:object=None,    # None: the model's own
     batch_size:int=8,         # windows per call
     n_words:int=13,           # a shared run of so many words makes a document unclean
+    stride:int|None=None,     # tokens a window moves on, as for `bits_per_byte`
     seed:int=0,               # of the draws
     progress:bool|None=None,  # bar: None on a terminal only
 ) -> dict:                    # plain numbers, ready for JSON: `parts` ('all' and 'clean'), `bits_per_byte` of all, `verdict` …
     "Bits per byte of a model and of all opponents, on all held-out documents and on the clean ones."
     texts = check_texts(texts, 'document')
     if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
-    score = bits_per_byte(model, texts, tokenizer, batch_size=batch_size, progress=progress)
+    score = bits_per_byte(model, texts, tokenizer, stride=stride, batch_size=batch_size, progress=progress)
     n_bytes = np.array([d['n_bytes'] for d in score.docs])
     per_byte = np.array([d['bits_per_byte'] for d in score.docs])
     bits = _document_bits(texts, train, tokenizer, score.vocab_size)

@@ -109,7 +109,7 @@ def head_of(value):
 def methods(value):
     "Public methods of a class, also those patched in, that are ours."
     for name, f in inspect.getmembers(value, inspect.isfunction):
-        if (name == '__init__' or not name.startswith('_')) and f.__module__.startswith('llm_lab.') and not f.__code__.co_filename.startswith('<'): yield name, f
+        if (name == '__init__' or not name.startswith('_')) and f.__module__.startswith('llm_lab.') and not inspect.unwrap(f).__code__.co_filename.startswith('<'): yield name, f
 
 def entry(name, value, page):
     "One name of the reference: signature with docments, first line, and where it is explained."
