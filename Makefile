@@ -22,7 +22,7 @@ test: $(READY)
 slow: $(READY)
 	@$(BIN)/python .github/scripts/check.py --slow pages
 browser: $(READY)
-	@$(BIN)/python .github/scripts/browser.py
+	@$(BIN)/python .github/scripts/browser.py && $(BIN)/python .github/scripts/chat_page.py
 docs: $(READY)
 	@command -v quarto >/dev/null || { echo "make docs needs Quarto on the PATH: https://quarto.org/docs/get-started (nothing was installed)" >&2; exit 1; }
 	@rm -rf _proc _docs

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOC_PACKAGES', 'python_docs', 'look_of', 'cut_documents', 'text_units', 'chunk_texts', 'split_documents',
-           'summary_pairs']
+           'split_docstring', 'summary_pairs']
 
 # %% ../nbs/01d_documents.ipynb #9af7f6b4
 import ast, contextlib, gc, itertools, math, os, re, warnings
@@ -356,6 +356,17 @@ def split_documents(
     return tuple(ds.select([i for i,g in enumerate(groups) if (g in held) == side]) for side in (False, True))
 
 # %% ../nbs/01d_documents.ipynb #c7a4bb2d
+def split_docstring(
+    text:str,         # of a docstring
+    min_lines:int=2,  # lines the body needs
+) -> tuple|None:      # (body, the sentence that opens it); None where there is no such sentence
+    "A docstring's body and the sentence that sums it up."
+    head,_,body = text.strip().partition('\n\n')
+    head = ' '.join(head.split())
+    body = body.strip('\n')
+    n_lines = sum(bool(line.strip()) for line in body.split('\n'))
+    if _is_sentence(head) and n_lines >= min_lines: return body, head
+
 def summary_pairs(
     ds:'Dataset',     # `datasets.Dataset` of docstring-like texts
     min_lines:int=2,  # lines the body needs
@@ -366,11 +377,9 @@ def summary_pairs(
     pairs = dict(prompt=[], completion=[], source=[])
     texts = (text for batch in text_batches(ds) for text in batch)
     for text,source in zip(texts, _sources(ds)):
-        head,_,body = text.strip().partition('\n\n')
-        head,body = ' '.join(head.split()),body.strip('\n')
-        n_lines = sum(bool(line.strip()) for line in body.split('\n'))
-        if not _is_sentence(head) or n_lines < min_lines: continue
-        for name,value in zip(pairs, (body, head, source)): pairs[name].append(value)
+        found = split_docstring(text, min_lines)
+        if not found: continue
+        for name,value in zip(pairs, (*found, source)): pairs[name].append(value)
     return Dataset.from_dict(pairs)
 
 def _is_sentence(text:str) -> bool:

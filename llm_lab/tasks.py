@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .documents import split_docstring
+
 # %% ../nbs/08c_tasks.ipynb #377e13e2
 _sentence_end = re.compile(r'(?<=[.!?…])["\'”’»)]*\s+(?=\W*[^\W\d_a-z])|(?<=[。！？])(?![」』”’）])|\n\s*\n')
 
@@ -99,11 +101,10 @@ def docstring_pairs(
     text:str,        # a document
 ) -> list[dict]:     # of prompt and completion
     "The long part of a docstring, and the sentence that opens it."
-    from llm_lab.data_cleaning import summary_pairs
-    from datasets import Dataset
-    document = Dataset.from_dict({'text': [text]})
-    found = summary_pairs(document)
-    return found.select_columns(['prompt', 'completion']).to_list() if len(found) else []
+    found = split_docstring(text)
+    if not found: return []
+    body,summary = found
+    return [dict(prompt=body, completion=summary)]
 
 # %% ../nbs/08c_tasks.ipynb #2a357e54
 @dataclass(frozen=True)
