@@ -202,6 +202,11 @@ def foreign_files(
     known = _own_hidden | set((read_manifest(folder) or {'files': {}})['files'])
     return sorted(p.name for p in folder.iterdir() if p.name not in known and not is_ours(p))
 
+def _check_source(path:Path, source:'str|Path|None') -> None:
+    "What is read cannot be the output too."
+    if source is None or not path.exists() or not Path(source).exists(): return
+    if os.path.samefile(path, source): raise OutputError(f'{path} is what is read: choose another output')
+
 def check_output(
     path:'str|Path',      # where a folder is to be written
     kind:str|None=None,   # the kind it will have; None: any of ours may be there
@@ -210,8 +215,7 @@ def check_output(
 ) -> Path:                # the same place
     "Refuse a place where a folder of ours may not go."
     path = Path(path)
-    if source is not None and path.exists() and Path(source).exists() and os.path.samefile(path, source):
-        raise OutputError(f'{path} is what is read: choose another output')
+    _check_source(path, source)
     if path.is_symlink(): raise OutputError(f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
     if path.exists() and not path.is_dir(): raise OutputError(f'{path} is a file, and a folder is to be written: choose another output')
     if force or not path.exists(): return path
@@ -229,8 +233,7 @@ def check_output_file(
 ) -> Path:             # the same place
     "Refuse a place where a file of ours may not go."
     path = Path(path)
-    if source is not None and path.exists() and Path(source).exists() and os.path.samefile(path, source):
-        raise OutputError(f'{path} is what is read: choose another output')
+    _check_source(path, source)
     _check_file(path)
     if path.exists() and not is_known(path): raise OutputError(f'{path} is there, and this did not write it: choose another name')
     return path
