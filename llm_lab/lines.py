@@ -40,7 +40,7 @@ class _Bounded(io.RawIOBase):
         n = 0
         with memoryview(buffer) as view:
             while n < len(view):
-                try: data = self.read_some(len(view) - n)
+                try: data = self.read_some(min(len(view) - n, 2**16))
                 except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as e:
                     self.damage = OSError(str(e))
                     break
@@ -291,9 +291,11 @@ class Block(NamedTuple):
         if codecs.lookup(form.encoding).name != 'utf-8': return None
         if self.first == 1: data = data.removeprefix(codecs.BOM_UTF8)
         if b'\r' in data: data = data.replace(b'\r\n', b'\n')
-        if b'\0' in data or b'\r' in data or codecs.BOM_UTF8 in data: return None
-        try: data.decode('utf-8')
-        except UnicodeDecodeError: return None
+        if b'\0' in data or b'\r' in data: return None
+        if not data.isascii():
+            try: text = data.decode('utf-8')
+            except UnicodeDecodeError: return None
+            if '\ufeff' in text: return None
         return data if data.endswith(b'\n') else data + b'\n'
 
     def split(self,

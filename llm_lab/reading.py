@@ -259,9 +259,12 @@ def _clean_json(block:Block, text_field:str) -> Optional[Rows]:
     import pyarrow as pa, pyarrow.json
     data = block.clean()
     if data is None or '.' in text_field or b'\\u0000' in data: return None
-    n = data.count(b'\n')
-    if not data.startswith(b'{') or not data.endswith(b'}\n') or data.count(b'}\n{') != n - 1: return None
+    signs = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(signs == ord('\n'))
+    begins = signs[ends[:-1] + 1]
+    if data[:1] != b'{' or (begins != ord('{')).any() or (signs[ends-1] != ord('}')).any(): return None
     if _is_deep(data): return None
+    n = len(ends)
     options = pa.json.ParseOptions(explicit_schema=pa.schema([(text_field, pa.string())]), unexpected_field_behavior='ignore')
     how = pa.json.ReadOptions(use_threads=False, block_size=len(data)+1)
     try: texts = pa.json.read_json(pa.BufferReader(data), how, options).column(0).combine_chunks()
@@ -533,7 +536,7 @@ class _CleanCSV:
         ends,starts = found
         texts = self.texts(data[:ends[-1]])
         if texts is None or len(texts) != len(ends): return nothing
-        rest = block.split(int(starts[-1]))[1] if ends[-1] < len(data) else None
+        rest = block._replace(first=block.first + int(starts[-1]), data=data[ends[-1]:]) if ends[-1] < len(data) else None
         import pyarrow as pa
         return Rows(pa.array(block.first + starts[:-1]), texts), rest
 
@@ -578,7 +581,7 @@ def _open_table(f, kind:str) -> tuple:
     source = f if isinstance(f.raw, io.FileIO) else io.BytesIO(f.read())
     if kind == 'parquet':
         file = pq.ParquetFile(source)
-        return file.schema_arrow.names, lambda name: (b.column(0) for b in file.iter_batches(_batch_rows(file), columns=[name]))
+        return file.schema_arrow.names, lambda name: (b.column(0) for b in file.iter_batches(_batch_rows(file), columns=[name], use_threads=False))
     is_file = source.read(6) == b'ARROW1'
     source.seek(0)
     if not is_file:
@@ -638,11 +641,12 @@ def _joined(columns, most:int=2**22):
 
 def _clean_column(column):
     "A column of texts in which nothing is off; None where a look at each of them is due."
-    import pyarrow as pa, pyarrow.compute as pc
+    import pyarrow as pa
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)) or column.null_count: return None
     try: column.validate(full=True)
     except pa.ArrowInvalid: return None
-    if pc.any(pc.match_substring(column, '\0')).as_py(): return None
+    signs = column.buffers()[2]
+    if signs is not None and signs.size and np.frombuffer(signs, np.uint8).min() == 0: return None    # a NUL
     return column.cast(pa.string())
 
 def _table_text(value, top:str, options:ReadingOptions) -> tuple:
