@@ -530,7 +530,7 @@ def _parquet_batches(source, name:str, room:int):
     file = pq.ParquetFile(source)
     for group in range(file.num_row_groups):
         meta = file.metadata.row_group(group)
-        chunks = [c for c in map(meta.column, range(meta.num_columns)) if c.path_in_schema.split('.')[0] == name]
+        chunks = [c for c in map(meta.column, range(meta.num_columns)) if (c.path_in_schema + '.').startswith(name + '.')]
         if sum(c.total_uncompressed_size for c in chunks) > room: raise UnfoldsTooFar
         n_rows = _rows_at_once(source, chunks, group, name)
         batches = file.iter_batches(n_rows, row_groups=[group], columns=[name], use_threads=False)
@@ -540,10 +540,10 @@ def _rows_at_once(source, chunks:list, group:int, name:str, most:int=2**24) -> i
     "How many rows of a group surely unfold to no more than `most` bytes, or to what stands in the file."
     import pyarrow.compute as pc, pyarrow.parquet as pq
     chunk = chunks[0]
-    if chunk.path_in_schema != name or chunk.physical_type != 'BYTE_ARRAY' or set(chunk.encodings) - _plain_encodings: return 32
+    if not chunk.num_values or chunk.path_in_schema != name or chunk.physical_type != 'BYTE_ARRAY' or set(chunk.encodings) - _plain_encodings: return 32
     if not chunk.has_dictionary_page: return 1000
     file = pq.ParquetFile(source, read_dictionary=[name])
-    first = next(file.iter_batches(1, row_groups=[group], columns=[name], use_threads=False)).column(0)
+    first = next(file.iter_batches(1, row_groups=[group], columns=[name], use_threads=False)).column(0)      # with the whole dictionary
     if len(first.dictionary) < 2: return 32
     longest = pc.max(pc.binary_length(first.dictionary)).as_py()
     return int(min(max(most//max(longest, 1), 1), 1000))
