@@ -228,17 +228,17 @@ class _Dialect:
         return found if rows.line_num == len(lines) else None
 
 # %% ../nbs/01e_records.ipynb #c6cce5dd
-def _swallowed(taken:list, fields:list[str], dialect:_Dialect) -> bool:
-    "Is a field over several lines really a quote that was never closed? Then the lines inside go on with the numbers of rows; what can be read as it stands is believed otherwise."
-    inside = [line.split(dialect.delimiter) for _,line in taken[1:]]
-    return _are_counting([fields, *inside])
+def _swallowed(lines:list[str], dialect:_Dialect, behind) -> bool:
+    "Is a record over several lines really a quote that was never closed? Then lines inside and the one behind it go on with the numbers of rows; what can be read as it stands is believed otherwise."
+    numbers = [_row_number(line, dialect) for line in lines]
+    if None in numbers or any(a >= b for a,b in zip(numbers, numbers[1:])): return False
+    after = _row_number(behind() or '', dialect)
+    return numbers[-1] - numbers[0] == len(lines)-1 if after is None else after > numbers[-1]
 
-def _are_counting(rows:list) -> bool:
-    "Do lines begin with numbers that grow, as those of rows do?"
-    first = [row[0].strip('"') for row in rows]
-    if not all(number.isascii() and number.isdecimal() for number in first): return False
-    numbers = [int(number[:18]) for number in first]
-    return all(a < b for a,b in zip(numbers, numbers[1:]))
+def _row_number(line:str, dialect:_Dialect) -> Optional[int]:
+    "The number with which a line begins, as those of rows may."
+    first = line.split(dialect.delimiter, 1)[0].strip('"')
+    return int(first[:18]) if first.isascii() and first.isdecimal() else None
 
 class _Waiting:
     "Lines to be read, with a way back for those that were read too far, and whole blocks where no line of one was touched."
@@ -256,6 +256,11 @@ class _Waiting:
             if block is None: return None
             self.lines = block.lines(self.lose)
         return line
+    def ahead(self) -> Optional[str]:
+        "The next line, which is still to be read."
+        line = self.pull()
+        if line is not None: self.back.appendleft(line)
+        return line and line[1]
     def block(self) -> Optional[Block]:
         "The next block, with what the one before left over; None if lines of one are waiting, or at the end."
         if self.back: return None
@@ -294,8 +299,9 @@ def _csv_records(waiting:_Waiting, lose, dialect:_Dialect, max_bytes:int=2**26, 
             yield n, fields, n
             continue
         taken = [first] if dialect.n_quotes(line) % 2 == 0 else _gathered(first, pull, dialect, max_bytes)
-        fields = dialect.fields([line for _,line in taken]) if len(taken) > 1 else None
-        if fields is not None and not _swallowed(taken, fields, dialect):
+        lines = [line for _,line in taken]
+        fields = dialect.fields(lines) if len(taken) > 1 else None
+        if fields is not None and not _swallowed(lines, dialect, waiting.ahead):
             yield n, fields, taken[-1][0]
             continue
         waiting.back.extendleft(reversed(taken[1:]))
@@ -400,8 +406,9 @@ def _may_be_swallowed(data:bytes, marks:_Marks, dialect:_Dialect) -> bool:
     suspects = suspects[_may_count[signs[starts[suspects]]] & _may_count[signs[second]]]
     for i in suspects.tolist():
         lines = data[starts[i]:stops[i]].decode('utf-8').split('\n')
-        fields = dialect.fields(lines)
-        if fields is None or _swallowed(list(enumerate(lines)), fields, dialect): return True
+        is_last = i == len(stops) - 1                                # what comes behind is not known: a look is due
+        behind = str(10**17) if is_last else data[starts[i+1]:data.find(b'\n', starts[i+1])].decode('utf-8')
+        if dialect.fields(lines) is None or _swallowed(lines, dialect, lambda behind=behind: behind): return True
     return False
 
 class _CleanCSV:
