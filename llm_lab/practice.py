@@ -8,6 +8,7 @@ __all__ = ['PRACTICE_NAMES', 'practice_rows', 'write_practice_data', 'practice_t
 # %% ../nbs/05f_practice.ipynb #42bd10b6
 import random, tempfile, torch
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from .hub import LocalHub
@@ -106,18 +107,26 @@ def practice_tokenizer(
     family:str,  # 'llama' or 'phi'
 ):               # a transformers tokenizer with the family's marks and chat template
     "Byte-level merges learned from the practice rows."
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-    texts = [str(v) for name in _rows for row in practice_rows(name, 200) for v in row.values()]
-    texts += [p['prompt'] + '\n\n' + p['completion'] for p in _lessons()]
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family], show_progress=False,
-                                                     initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
-    made = PreTrainedTokenizerFast(tokenizer_object=t, bos_token=_marks[family][0], eos_token=_marks[family][1])
+    start,end = _marks[family][:2]
+    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_learned(family)), bos_token=start, eos_token=end)
     made.chat_template = _templates[family]
     return made
+
+@lru_cache
+def _learned(family:str) -> str:
+    "The merges and a family's marks, as the JSON of tokenizers."
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    level = pre_tokenizers.ByteLevel
+    texts = [str(v) for name in _rows for row in practice_rows(name, 200) for v in row.values()]
+    texts += [p['prompt'] + '\n\n' + p['completion'] for p in _lessons()]
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = level(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family], show_progress=False, initial_alphabet=sorted(level.alphabet()))
+    made.train_from_iterator(texts, trainer)
+    return made.to_str()
 
 # %% ../nbs/05f_practice.ipynb #baf8007f
 def practice_model(
@@ -155,15 +164,18 @@ def practice_hub(
     folder:str|Path|None=None,  # where models and data are written, or lie from the last time; None: a temporary one
     n_steps:int=120,            # of the lessons of the Llama; a tenth for Phi, whose shape is what matters here
     n_train:int=400,            # rows of each training split
+    families:tuple=('llama', 'phi'),  # which of the models are made
 ):                              # gives a `LocalHub`; while it is open, the Hub is this machine
     "Small models and datasets of our own under famous names."
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(folder or scratch)
         datasets = write_practice_data(folder/'datasets', n_train)
         models = {}
-        for family,names in PRACTICE_NAMES.items():
-            if not (folder/family/'config.json').is_file(): _write_model(family, folder/family, n_steps if family == 'llama' else n_steps//10)
-            models.update({name: folder/family for name in names})
+        for family in families:
+            place = folder/family
+            steps = n_steps if family == 'llama' else n_steps//10
+            if not (place/'config.json').is_file(): _write_model(family, place, steps)
+            models.update({name: place for name in PRACTICE_NAMES[family]})
         with LocalHub(models, datasets=datasets) as hub: yield hub
 
 def _write_model(family:str, folder:Path, n_steps:int):
