@@ -133,10 +133,11 @@ def practice_model(
     family:str,        # 'llama': separate projections, grouped heads; 'phi': fused ones, as in Phi-3 and Phi-4
     tokenizer,         # from `practice_tokenizer`
     n_steps:int=120,   # of lessons
+    n_layer:int=2,     # of the model
 ):                     # a transformers model in evaluation mode
     "A model of a family's shape that knows a few dozen words."
     from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
-    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
+    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=n_layer, num_attention_heads=4,
                  num_key_value_heads=2, max_position_embeddings=256, bos_token_id=0, eos_token_id=1, pad_token_id=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -165,6 +166,7 @@ def practice_hub(
     n_steps:int=120,            # of the lessons of the Llama; a tenth for Phi, whose shape is what matters here
     n_train:int=400,            # rows of each training split
     families:tuple=('llama', 'phi'),  # which of the models are made
+    n_layer:int=2,              # of each model
 ):                              # gives a `LocalHub`; while it is open, the Hub is this machine
     "Small models and datasets of our own under famous names."
     with tempfile.TemporaryDirectory() as scratch:
@@ -174,13 +176,13 @@ def practice_hub(
         for family in families:
             place = folder/family
             steps = n_steps if family == 'llama' else n_steps//10
-            if not (place/'config.json').is_file(): _write_model(family, place, steps)
+            if not (place/'config.json').is_file(): _write_model(family, place, steps, n_layer)
             models.update({name: place for name in PRACTICE_NAMES[family]})
         with LocalHub(models, datasets=datasets) as hub: yield hub
 
-def _write_model(family:str, folder:Path, n_steps:int):
+def _write_model(family:str, folder:Path, n_steps:int, n_layer:int):
     "One of them as a folder of transformers."
     tokenizer = practice_tokenizer(family)
-    model = practice_model(family, tokenizer, max(1, n_steps))
+    model = practice_model(family, tokenizer, max(1, n_steps), n_layer)
     with quiet(): model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
