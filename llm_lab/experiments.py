@@ -59,10 +59,13 @@ def _number(text:str):
 def _value(kind, value, where:str):
     "A value as its field wants it."
     allowed = get_args(kind) or (kind,)
-    if isinstance(value, list): value = tuple(value)
-    if isinstance(value, str) and str not in allowed: value = _number(value)
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(value, str) and str not in allowed:
+        value = _number(value)
     is_whole = type(value) is int and float in allowed
-    if is_whole or type(value) in allowed: return value
+    if is_whole or type(value) in allowed:
+        return value
     wanted = ' or '.join(_words[k] for k in allowed if k is not NoneType)
     raise ValueError(f'{where} is {value!r}: expected {wanted}')
 
@@ -82,7 +85,9 @@ def _settings(cls, found, where:str, known=None) -> dict:
     "Fields of a settings class that a file says, each as it should be."
     kinds = {f.name: f.type for f in fields(cls)}
     given = _section(found, where, known or list(kinds))
-    return {name: _value(kinds[name], value, f'{where}.{name}') for name,value in given.items()}
+    for name,value in given.items():
+        given[name] = _value(kinds[name], value, f'{where}.{name}')
+    return given
 
 # %% ../nbs/07a_experiments.ipynb #0ca80dc7
 _lora_names = ('r', 'lora_alpha', 'lora_dropout', 'bias', 'target_modules', 'use_dora')
@@ -107,8 +112,11 @@ def training_fields(
     name:str='default',     # which part of `training`
 ) -> dict:                  # fields of `TrainingConfig`
     "What a part of `training` says, on top of the default."
-    if name != 'default': check_name('part of training', name, dict.fromkeys(['default', *config.training]))
-    return {**config.training.get('default', {}), **config.training.get(name, {})}
+    parts = config.training
+    if name != 'default':
+        check_name('part of training', name, dict.fromkeys(['default', *parts]))
+    default = parts.get('default', {})
+    return default | parts.get(name, {})
 
 def _read_yaml(path:Path):
     "What a YAML file holds."
@@ -127,8 +135,10 @@ def _model_settings(found, where:str) -> ModelSettings:
     "A model's part of the file."
     plain = [n for n in _names_of(ModelSettings) if n not in _lora_names]
     given = _section(found, where, [*plain, 'lora'])
-    lora = _settings(ModelSettings, given.pop('lora', None), f'{where}.lora', _lora_names)
-    return ModelSettings(**lora, **_settings(ModelSettings, given, where))
+    of_adapters = given.pop('lora', None)
+    lora = _settings(ModelSettings, of_adapters, f'{where}.lora', _lora_names)
+    model = _settings(ModelSettings, given, where)
+    return ModelSettings(**model, **lora)
 
 # %% ../nbs/07a_experiments.ipynb #6bf4dc8d
 def data_and_task(
@@ -136,16 +146,27 @@ def data_and_task(
     task=None,  # a task, or a dataset's name
 ) -> tuple:     # (a key of `KNOWN_DATA` or the file, one of `TASKS`)
     "What is trained on, and for what."
-    if data is None and task is None: raise ValueError(f'a task or a dataset is needed; tasks: {", ".join(TASKS)}; datasets: {", ".join(KNOWN_DATA)}, or a file of pairs')
+    if data is None and task is None:
+        raise ValueError(f'a task or a dataset is needed; tasks: {", ".join(TASKS)}; datasets: {", ".join(KNOWN_DATA)}, or a file of pairs')
     wanted = None if task is None else resolve_task(task)
-    if data is not None and Path(data).is_file():
-        if wanted is None: raise ValueError(f'what are the pairs of {data} for? Give a task: {", ".join(TASKS)}')
+    is_file = data is not None and Path(data).is_file()
+    if is_file and wanted is None:
+        raise ValueError(f'what are the pairs of {data} for? Give a task: {", ".join(TASKS)}')
+    if is_file:
         return str(data), wanted
-    if data is None: data = task if str(task).lower() not in TASKS else next(k for k,d in KNOWN_DATA.items() if d.task == wanted)
-    data = resolve_data(data)
-    own = KNOWN_DATA[data].task
-    if wanted not in (None, own): raise ValueError(f'{data} is for {own}, not for {wanted}: leave the task out, or give a file of pairs')
-    return data, own
+    name = resolve_data(data or _dataset_of(task))
+    own = KNOWN_DATA[name].task
+    if wanted not in (None, own):
+        raise ValueError(f'{name} is for {own}, not for {wanted}: leave the task out, or give a file of pairs')
+    return name, own
+
+def _dataset_of(task) -> str:
+    "The dataset that a task stands for."
+    for name,known in KNOWN_DATA.items():
+        if str(task).lower() in (name, known.hub_id, *known.earlier):
+            return name
+    wanted = resolve_task(task)
+    return next(name for name,known in KNOWN_DATA.items() if known.task == wanted)
 
 # %% ../nbs/07a_experiments.ipynb #42285460
 @dataclass(frozen=True)
@@ -189,16 +210,25 @@ def plan_experiment(
 ) -> Experiment:                       # nothing is fetched for it
     "Names and settings as an experiment, or a sentence about what is wrong with them."
     config = config or FinetuneConfig()
-    if options.model is None: raise ValueError(f'a model is needed; known: {", ".join(KNOWN_MODELS)}; or a folder, or OWNER/NAME on the Hub')
-    for name in changes: check_name('setting', name, [*_names_of(TrainingConfig), *_names_of(ModelSettings)])
-    resolve_model(options.model)
+    if options.model is None:
+        raise ValueError(f'a model is needed; known: {", ".join(KNOWN_MODELS)}; or a folder, or OWNER/NAME on the Hub')
+    known = _names_of(TrainingConfig) + _names_of(ModelSettings)
+    for name in changes:
+        check_name('setting', name, dict.fromkeys(known))
+    name = str(options.model)
+    resolve_model(name)
     data,task = data_and_task(options.data, options.task)
-    of_training = {k: v for k,v in changes.items() if k in _names_of(TrainingConfig)}
-    of_model = {k: v for k,v in changes.items() if k in _names_of(ModelSettings)}
-    training = get_recommended_config(task, options.model_size, options.dataset_size, **{**training_fields(config, options.training), **of_training})
-    key = _same_model.get(str(options.model), str(options.model))
-    settings = replace(config.models.get(key, ModelSettings()), **of_model)
-    return Experiment(str(options.model), data, task, training, settings, options.max_train, options.max_eval, options.max_new_tokens)
+    settings = config.models.get(_same_model.get(name, name), ModelSettings())
+    settings = replace(settings, **_only(ModelSettings, changes))
+    said = training_fields(config, options.training) | _only(TrainingConfig, changes)
+    training = get_recommended_config(task, options.model_size, options.dataset_size, **said)
+    sizes = {n: getattr(options, n) for n in ('max_train', 'max_eval', 'max_new_tokens')}
+    return Experiment(name, data, task, training, settings, **sizes)
+
+def _only(cls, values:dict) -> dict:
+    "Those that are fields of a settings class."
+    names = _names_of(cls)
+    return {name: value for name,value in values.items() if name in names}
 
 # %% ../nbs/07a_experiments.ipynb #777f1a35
 def train_and_held(
@@ -206,20 +236,27 @@ def train_and_held(
 ) -> tuple:                 # Datasets of prompt and completion
     "Pairs to learn from, and pairs to measure on."
     e = experiment
-    if not Path(e.data).is_file(): return load_dataset_by_name(e.data, 'train', e.max_train), load_dataset_by_name(e.data, 'validation', e.max_eval)
-    train,held = split_examples(read_examples(e.data))
-    return _pairs_of_examples(train, e.data, e.max_train), _pairs_of_examples(held, e.data, e.max_eval)
+    if Path(e.data).is_file():
+        learned,kept_out = split_examples(read_examples(e.data))
+        return _pairs_of_examples(learned, e.data, e.max_train), _pairs_of_examples(kept_out, e.data, e.max_eval)
+    train = load_dataset_by_name(e.data, 'train', e.max_train)
+    held = load_dataset_by_name(e.data, 'validation', e.max_eval)
+    return train, held
 
 def look_at(
     experiment:Experiment,  # a plan
 ) -> None:
     "Find out now whether model and data are there."
     place = Path(resolve_model(experiment.model))
-    is_adapter = (place/'adapter_config.json').is_file()
-    base = read_json(place/'adapter_config.json')['base_model_name_or_path'] if is_adapter else place.as_posix()
+    base = place.as_posix()
+    about = place/'adapter_config.json'
+    if about.is_file():
+        base = read_json(about)['base_model_name_or_path']
     _config_of(base)
-    if Path(experiment.data).is_file(): train_and_held(experiment)
-    else: load_dataset_by_name(experiment.data, 'validation', 1)
+    if Path(experiment.data).is_file():
+        train_and_held(experiment)
+    else:
+        load_dataset_by_name(experiment.data, 'validation', 1)
 
 # %% ../nbs/07a_experiments.ipynb #ff75f44f
 def known_result(
@@ -228,10 +265,13 @@ def known_result(
 ) -> dict|None:
     "What an earlier run with the same facts found; a file of somebody else's is refused."
     path = check_output_file(Path(folder)/'result.json', _is_result)
-    if not path.is_file() or not is_ours(path.parent/'adapter', 'adapter'): return None
+    adapter = path.parent/'adapter'
+    if not path.is_file() or not is_ours(adapter, 'adapter'):
+        return None
     found = read_json(path)
-    is_same = all(found.get(k) == v for k,v in experiment.facts.items())
-    return dict(found, adapter=str(path.parent/'adapter')) if is_same else None
+    facts = experiment.facts
+    is_same = facts == {name: found.get(name) for name in facts}
+    return dict(found, adapter=str(adapter)) if is_same else None
 
 def _is_result(path:Path) -> bool:
     "Whether a file is the result of an experiment."
@@ -251,10 +291,13 @@ def newest_checkpoint(
 
 def _with_checkpoints(c:TrainingConfig, folder:Path, n_rows:int) -> TrainingConfig:
     "The same configuration, with a checkpoint every tenth of the steps, the newest two kept."
-    n_batches = math.ceil(n_rows/c.per_device_train_batch_size)
-    n_steps = c.steps or math.ceil(c.num_train_epochs*n_batches/c.gradient_accumulation_steps)
+    n_steps = c.steps
+    if n_steps is None:
+        rows_a_step = c.per_device_train_batch_size*c.gradient_accumulation_steps
+        n_steps = math.ceil(c.num_train_epochs*n_rows/rows_a_step)
     every = min(c.save_steps, max(5, n_steps//10))
-    return replace(c, output_dir=str(folder), save_steps=every, more={'save_total_limit': 2, **c.more})
+    more = {'save_total_limit': 2, **c.more}
+    return replace(c, output_dir=str(folder), save_steps=every, more=more)
 
 # %% ../nbs/07a_experiments.ipynb #b307bd8c
 def free_memory() -> None:
@@ -332,13 +375,15 @@ def experiment_table(
     import pandas as pd
     rows = []
     for r in results:
-        metric,n = r['after']['metric'],r['after']['n']
-        rows.append(dict(model=r['model'], data=r['data'], metric=metric, n=n, before=_said(r['before']), after=_said(r['after'])))
+        before,after = r['before'],r['after']
+        row = dict(model=r['model'], data=r['data'], metric=after['metric'], n=after['n'])
+        rows.append(row | dict(before=_said(before), after=_said(after)))
     return pd.DataFrame(rows)
 
 def _said(score:dict) -> str:
     "A score and its interval in words."
-    return f'{score["value"]:.3g} [{score["low"]:.3g}, {score["high"]:.3g}]'
+    value,low,high = score['value'],score['low'],score['high']
+    return f'{value:.3g} [{low:.3g}, {high:.3g}]'
 
 @inked
 def plot_experiments(
@@ -347,21 +392,27 @@ def plot_experiments(
 ):                        # figure
     "Scores before and after with their intervals."
     fig,axes = new_figure(1, len(results), width=2.6*len(results), height=2.6)
-    said = []
     for ax,r in zip(axes[0], results):
-        for k,when in enumerate(('before', 'after')): _draw_score(ax, k, r[when], INK['c0' if k else 'c2'])
+        _draw_score(ax, 0, r['before'], INK['c2'])
+        _draw_score(ax, 1, r['after'], INK['c0'])
         ax.set_xticks([0, 1], ['before', 'after'])
         ax.set_title(f"{r['model']}\n{r['data']}")
-        metric = r['after']['metric']
-        ax.set_ylabel(metric)
-        said.append(f"{r['model']} on {r['data']}: {metric} {r['before']['value']:.3g} before, {r['after']['value']:.3g} after")
-    return save_figure(fig, save_path, '; '.join(said))
+        ax.set_ylabel(r['after']['metric'])
+    words = '; '.join(map(_in_words, results))
+    return save_figure(fig, save_path, words)
+
+def _in_words(r:dict) -> str:
+    "A result as a sentence, for whoever cannot see the picture."
+    before,after = r['before'],r['after']
+    scores = f'{before["value"]:.3g} before, {after["value"]:.3g} after'
+    return f'{r["model"]} on {r["data"]}: {after["metric"]} {scores}'
 
 def _draw_score(ax, at:int, score:dict, colour:str):
     "A bar with its interval."
-    value = score['value']
+    value,low,high = score['value'],score['low'],score['high']
+    reach = [[value - low], [high - value]]
     ax.bar(at, value, color=colour, width=.6)
-    ax.errorbar(at, value, [[value - score['low']], [score['high'] - value]], color=INK['fg'], capsize=3)
+    ax.errorbar(at, value, reach, color=INK['fg'], capsize=3)
 
 # %% ../nbs/07a_experiments.ipynb #d549b270
 def finetune_by_name(

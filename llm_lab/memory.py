@@ -8,6 +8,7 @@ __all__ = ['config_of', 'training_memory', 'get_memory_optimized_config', 'longe
 # %% ../nbs/07b_memory.ipynb #65b26361
 import json, torch
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 from .finetune import KNOWN_MODELS, ModelSettings, TrainingConfig, _same_model, adapter_targets, resolve_model
@@ -75,25 +76,35 @@ def training_memory(
     c = config or TrainingConfig()
     s = settings or ModelSettings()
     shape = config_of(model)
-    more = shape.num_hidden_layers - 1
+    width = getattr(torch, dtype).itemsize
+    one,layer,whole = _counted(shape, c, s, dtype)
+    weights = whole['weights']
+    adapters = 16*whole['n_adapter']
+    if s.load_in_4bit:
+        in_layers = shape.num_hidden_layers*layer['weights']
+        weights -= in_layers*(1 - _bytes_4bit/width)
+        adapters = 10*whole['n_adapter']
+    activations = c.per_device_train_batch_size*whole['step']
+    dora = 0
+    if s.use_dora:
+        waiting = one if c.gradient_checkpointing else whole     # layers whose outputs wait for the backward pass
+        n_tokens = c.per_device_train_batch_size*c.max_seq_length
+        activations += 2*waiting['n_out']*n_tokens*width
+        dora = 3*one['largest']*width
+    parts = dict(weights=weights, adapters=adapters, dora=dora, activations=activations)
+    parts = {name: int(n) for name,n in parts.items()}
+    return MemoryEstimate(**parts, total=sum(parts.values()))
+
+def _counted(shape, c:TrainingConfig, s:ModelSettings, dtype:str) -> tuple:
+    "What a model of one layer takes, what another layer adds, and what all of them take."
     known = json.dumps(shape.to_dict(), default=str)
     how = c.max_seq_length, dtype, s.r, s.target_modules, c.gradient_checkpointing
     one = _rehearsed(known, type(shape), 1, *how)
     two = _rehearsed(known, type(shape), 2, *how)
     layer = {name: two[name] - one[name] for name in one}
+    more = shape.num_hidden_layers - 1
     whole = {name: one[name] + more*layer[name] for name in one}
-    width = getattr(torch, dtype).itemsize
-    parts = dict(weights=whole['weights'], adapters=16*whole['n_adapter'], dora=0, activations=c.per_device_train_batch_size*whole['step'])
-    if s.load_in_4bit:
-        parts['weights'] -= (more + 1)*layer['weights']*(1 - _bytes_4bit/width)
-        parts['adapters'] = 10*whole['n_adapter']
-    if s.use_dora:
-        waiting = one if c.gradient_checkpointing else whole     # layers whose outputs wait for the backward pass
-        n_tokens = c.per_device_train_batch_size*c.max_seq_length
-        parts['dora'] = 3*one['largest']*width
-        parts['activations'] += 2*waiting['n_out']*n_tokens*width
-    parts = {name: int(n) for name,n in parts.items()}
-    return MemoryEstimate(**parts, total=sum(parts.values()))
+    return one, layer, whole
 
 # %% ../nbs/07b_memory.ipynb #4e811223
 _usable = .95              # of a card
@@ -108,28 +119,37 @@ def get_memory_optimized_config(
 ) -> TrainingConfig:
     "The longest rows and the largest batch that fit."
     is_number = isinstance(available_vram_gb, (int, float))
-    if not is_number or not available_vram_gb > 0: raise ValueError(f'available_vram_gb is {available_vram_gb!r}: a number of GB above 0')
+    if not is_number or not available_vram_gb > 0:
+        raise ValueError(f'available_vram_gb is {available_vram_gb!r}: a number of GB above 0')
     room = _usable*available_vram_gb*1e9
-    lengths = [changes['max_seq_length']] if 'max_seq_length' in changes else _lengths
+    lengths = _lengths
+    if 'max_seq_length' in changes:
+        lengths = [changes['max_seq_length']]
     least = _least(model, settings, min(lengths), changes)
-    for length in lengths:
-        for batch in _batches:
-            if _more_rows(least, batch*length/min(lengths)) > room: continue      # known without another rehearsal
-            sizes = dict(max_seq_length=length, per_device_train_batch_size=batch, gradient_accumulation_steps=8//batch)
-            config = TrainingConfig(**{**sizes, **changes})
-            if training_memory(model, config, settings)['total'] <= room: return config
+    for length,batch in product(lengths, _batches):
+        times = batch*length/min(lengths)
+        if _at_least(least, times) > room: continue      # known without another rehearsal
+        sizes = dict(max_seq_length=length, per_device_train_batch_size=batch, gradient_accumulation_steps=8//batch)
+        config = TrainingConfig(**{**sizes, **changes})
+        if training_memory(model, config, settings)['total'] <= room:
+            return config
+    smallest = _least('llama3_1b', settings, min(_lengths), {})
     name = model if isinstance(model, str) else 'this model'
-    needed,smallest = (e['total']/1e9/_usable for e in (least, _least('llama3_1b', settings, 256, {})))
-    raise ValueError(f'{name} needs {needed:.1f} GB at the least and {available_vram_gb} GB are there; llama3_1b needs {smallest:.1f} GB')
+    raise ValueError(f'{name} needs {_card(least):.1f} GB at the least and {available_vram_gb} GB are there; llama3_1b needs {_card(smallest):.1f} GB')
+
+def _card(e:MemoryEstimate) -> float:
+    "The smallest card for it, in GB."
+    return e['total']/1e9/_usable
 
 def _least(model, settings, length:int, changes:dict) -> MemoryEstimate:
     "What one row of so many tokens takes."
     config = TrainingConfig(**{**changes, 'max_seq_length': length, 'per_device_train_batch_size': 1})
     return training_memory(model, config, settings)
 
-def _more_rows(least:MemoryEstimate, times:float) -> float:
+def _at_least(least:MemoryEstimate, times:float) -> float:
     "Bytes below which so many times the tokens cannot stay: what a step computes grows with them at least."
-    return least['total'] + .95*(times - 1)*least['activations']
+    grown = .95*(times - 1)*least['activations']
+    return least['total'] + grown
 
 # %% ../nbs/07b_memory.ipynb #6d2c9f4a
 def longest_row(
@@ -146,8 +166,18 @@ def model_table(
     "The known models and the machines they fit."
     rows = []
     for name,known in KNOWN_MODELS.items():
-        whole,four = (_least(name, ModelSettings(load_in_4bit=b), 256, {})['weights'] for b in (False, True))
+        whole = _weights_of(name, False)
+        four = _weights_of(name, True)
         row = dict(name=name, parameters=f'{whole/2e9:.2f} B', bf16=f'{whole/1e9:.1f} GB', four_bit=f'{four/1e9:.1f} GB')
-        row |= dict(context=known.shape['max_position_embeddings'], licence=known.licence, gated=known.is_gated)
-        rows.append(row | {f'{gb} GB': longest_row(name, gb) for gb in cards})
+        row['context'] = known.shape['max_position_embeddings']
+        row['licence'] = known.licence
+        row['gated'] = known.is_gated
+        for gb in cards:
+            row[f'{gb} GB'] = longest_row(name, gb)
+        rows.append(row)
     return rows
+
+def _weights_of(name:str, in_4bit:bool) -> int:
+    "Bytes of a model's weights."
+    settings = ModelSettings(load_in_4bit=in_4bit)
+    return _least(name, settings, min(_lengths), {})['weights']

@@ -30,24 +30,35 @@ _asides = 'The mayor came too.,It rained all day.,Many people watched.,The band 
 def _review(rng, i:int) -> dict:
     "A row of SST-2."
     label = rng.randrange(2)
-    a,b = rng.sample(_good if label else _bad, 2)
+    words = _good if label else _bad
+    a,b = rng.sample(words, 2)
     x,y = rng.sample(_things, 2)
-    forms = (f'a {a} and {b} {x} . ', f'the {x} is {a} , even {b} . ', f'{a} , {b} and never too long ',
-             f"it 's a {a} {x} with a {b} {y} . ")
+    forms = (
+        f'a {a} and {b} {x} . ',
+        f'the {x} is {a} , even {b} . ',
+        f'{a} , {b} and never too long ',
+        f"it 's a {a} {x} with a {b} {y} . ")
     return dict(idx=i, sentence=rng.choice(forms), label=label)
 
 def _sentences(rng, i:int) -> dict:
     "A row of WMT14."
-    (s,s_en),(o,o_en) = (n.split(':') for n in rng.sample(_nouns, 2))
+    subject,thing = rng.sample(_nouns, 2)
+    s,s_en = subject.split(':')
+    o,o_en = thing.split(':')
     v,v_en = rng.choice(_verbs).split(':')
-    return dict(translation=dict(de=f'Der {s} {v} den {o}.', en=f'The {s_en} {v_en} the {o_en}.'))
+    german = f'Der {s} {v} den {o}.'
+    english = f'The {s_en} {v_en} the {o_en}.'
+    return dict(translation=dict(de=german, en=english))
 
 def _news(rng, i:int) -> dict:
     "A row of CNN/DailyMail."
-    who,town,deed = rng.choice(_names),rng.choice(_towns),rng.choice(_deeds)
+    who = rng.choice(_names)
+    town = rng.choice(_towns)
+    deed = rng.choice(_deeds)
     first,second = rng.sample(_asides, 2)
     article = f'{town} (CNN) -- {who} {deed} in {town} on Monday. {first} {second}'
-    return dict(article=article, highlights=f'{who} {deed} in {town}.', id=f'{i:040x}')
+    highlights = f'{who} {deed} in {town}.'
+    return dict(article=article, highlights=highlights, id=f'{i:040x}')
 
 _rows = {'cnn_dailymail': _news, 'wmt14': _sentences, 'sst2': _review}
 
@@ -57,10 +68,16 @@ def practice_rows(
     split:str='train',  # of 'train', 'validation' and 'test'; no two splits begin alike
 ) -> list[dict]:     # in the real columns
     "Rows of our own in the schema of a dataset."
-    if name not in _rows: raise ValueError(f'unknown dataset {name!r}; known: {", ".join(map(repr, _rows))}')
-    rows = [_rows[name](random.Random(f'{split} {i}'), i) for i in range(n)]
+    if name not in _rows:
+        known = ', '.join(map(repr, _rows))
+        raise ValueError(f'unknown dataset {name!r}; known: {known}')
+    make = _rows[name]
+    rows = []
+    for i in range(n):
+        rng = random.Random(f'{split} {i}')
+        rows.append(make(rng, i))
     if name == 'sst2' and split == 'test':
-        rows = [dict(r, label=-1) for r in rows]
+        for row in rows: row['label'] = -1
     return rows
 
 # %% ../nbs/05f_practice.ipynb #d101f54f
@@ -72,26 +89,39 @@ def write_practice_data(
     n_held:int=80,     # of each validation and test split
 ) -> dict:             # name on the Hub → folder, as `LocalHub` takes it
     "The three datasets as Parquet files, laid out as on the Hub."
-    import pyarrow as pa, pyarrow.parquet as pq
+    sizes = dict(train=n_train, validation=n_held, test=n_held)
+    found = {}
     for name,(repo,config) in _places.items():
-        place = Path(folder)/repo/config
-        place.mkdir(parents=True, exist_ok=True)
-        for split,n in dict(train=n_train, validation=n_held, test=n_held).items():
+        found[repo] = Path(folder)/repo
+        for split,n in sizes.items():
             rows = practice_rows(name, n, split)
-            parts = [rows[:n//2], rows[n//2:]] if split == 'train' and name == 'cnn_dailymail' else [rows]
-            for k,part in enumerate(parts):
-                pq.write_table(pa.Table.from_pylist(part), place/f'{split}-{k:05d}-of-{len(parts):05d}.parquet')
-    return {repo: Path(folder)/repo for repo,_ in _places.values()}
+            is_parted = name == 'cnn_dailymail' and split == 'train'
+            parts = [rows[:n//2], rows[n//2:]] if is_parted else [rows]
+            _write_parts(found[repo]/config, split, parts)
+    return found
+
+def _write_parts(place:Path, split:str, parts:list):
+    "A split as Parquet files, named as on the Hub."
+    import pyarrow as pa, pyarrow.parquet as pq
+    place.mkdir(parents=True, exist_ok=True)
+    for k,rows in enumerate(parts):
+        table = pa.Table.from_pylist(rows)
+        pq.write_table(table, place/f'{split}-{k:05d}-of-{len(parts):05d}.parquet')
 
 # %% ../nbs/05f_practice.ipynb #ad982a15
 def _lessons() -> list[dict]:
     "Questions and answers about single words, and sentences to repeat."
-    pairs = [dict(prompt=f'Is the word {w} positive or negative?', completion=kind)
-             for kind,words in dict(positive=_good, negative=_bad).items() for w in words]
-    pairs += [dict(prompt=f'What is {de} in English?', completion=en) for de,en in (w.split(':') for w in _nouns + _verbs)]
+    pairs = []
+    for kind,words in dict(positive=_good, negative=_bad).items():
+        for word in words:
+            pairs.append(dict(prompt=f'Is the word {word} positive or negative?', completion=kind))
+    for word in _nouns + _verbs:
+        german,english = word.split(':')
+        pairs.append(dict(prompt=f'What is {german} in English?', completion=english))
     rng = random.Random(0)
     for _ in range(40):
-        said = f'{rng.choice(_names)} {rng.choice(_deeds)} in {rng.choice(_towns)}.'
+        who,deed = rng.choice(_names),rng.choice(_deeds)
+        said = f'{who} {deed} in {rng.choice(_towns)}.'
         pairs.append(dict(prompt=f'Repeat: {said}', completion=said))
     return pairs
 
