@@ -6,7 +6,7 @@
 __all__ = ['config_of', 'training_memory', 'get_memory_optimized_config', 'longest_row', 'model_table']
 
 # %% ../nbs/07b_memory.ipynb #65b26361
-import json, torch
+import json, math, torch
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -153,12 +153,20 @@ def _at_least(least:MemoryEstimate, times:float) -> float:
 
 # %% ../nbs/07b_memory.ipynb #6d2c9f4a
 def longest_row(
-    model,     # a short name, or a transformers config
+    model,     # a short name, a folder, OWNER/NAME on the Hub, or a transformers config
     gb:float,  # memory of the card
-) -> int|None: # tokens; None: not one row fits
+) -> int|None: # 256, 512, 1024 … tokens, at most what the model can look back over; None: not one of 256
     "The longest row that a card can train on, with adapters on four-bit weights."
-    try: return get_memory_optimized_config(gb, model).max_seq_length
-    except ValueError: return None
+    context = config_of(model).max_position_embeddings
+    room = _usable*gb*1e9
+    shortest = min(_lengths)
+    least = _least(model, None, shortest, {})
+    length = shortest*2**int(math.log2(context/shortest))
+    while length >= shortest:
+        may_fit = _at_least(least, length/shortest) <= room      # else it is known without another rehearsal
+        if may_fit and _least(model, None, length, {})['total'] <= room:
+            return length
+        length //= 2
 
 def model_table(
     cards:tuple=(8, 16, 24),  # GB
