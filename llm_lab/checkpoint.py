@@ -254,6 +254,9 @@ def _read_run(folder:Path) -> tuple:
     def tensors_of(name): return read_tensors(folder/name) if (folder/name).exists() else {}
     state = read_json(folder/'training_state.json')
     optimizer = from_plain(state.pop('optimizer', None), tensors_of('optimizer.safetensors'))
+    if optimizer is not None:
+        from llm_lab.optimizers import check_optimizer_form
+        check_optimizer_form(optimizer)
     for k in ('config', 'tokenizer', 'tied', 'run', 'versions'): state.pop(k, None)
     return from_plain(state, tensors_of('rng.safetensors')), optimizer
 
