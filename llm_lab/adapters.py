@@ -7,12 +7,14 @@ __all__ = ['save_adapter', 'read_adapter', 'settings_of', 'load_adapter', 'save_
            'open_quantized']
 
 # %% ../nbs/05a_adapters.ipynb #7dd2003d
-import json, re, torch, warnings
-from dataclasses import fields
+import copy, json, math, re, tempfile, torch, warnings
+from dataclasses import fields, replace
 from pathlib import Path
 from torch import Tensor, nn
 
 from .files import atomic_folder, check_output, find_damage, load_pt, naming_errors, read_json, read_manifest, sha256_of
+from .gpt_model import ARCHS, GPT
+from .interop import hf_layout, to_hf_config
 from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _shared_weights, _sizes,
                           _some_ids, _untie, add_lora, lora_layers, merge_lora)
 from .runtime import context_of, device_of, evaluating, quiet, resolve_device
@@ -25,7 +27,7 @@ def _most_common(values:list):
     return max(values, key=values.count)
 
 def _tensors_of(model, settings:LoRASettings) -> dict:
-    "PEFT's key -> tensor, for everything that was trained."
+    "Name -> tensor, for everything that was trained."
     found = {}
     for name,m in lora_layers(model).items():
         is_embedding = isinstance(m, LoRAEmbedding)
@@ -42,11 +44,18 @@ def _tensors_of(model, settings:LoRASettings) -> dict:
         found |= own_bias
     if settings.bias == 'lora_only':
         found |= {n: p for n,p in own_bias.items() if n.endswith('.base_layer.bias') or n == 'base_layer.bias'}
-    return {_prefix + n: t.detach().cpu().contiguous().clone() for n,t in found.items()}
+    return found
 
-def _config_of(model, settings:LoRASettings) -> dict:
-    "The settings of the adapters as PEFT writes them."
+def _names_of(model, settings:LoRASettings) -> tuple:
+    "(layers with adapters by name, modules saved whole, names of all other layers that could have adapters)."
     layers = lora_layers(model)
+    saved = _kept_whole(model, settings)
+    inside = lambda n: any(n == s or n.startswith(s + '.') for s in saved)
+    free = [n for n in [*_inner_layers(model), *layers] if not inside(n)]
+    return layers, settings.modules_to_save, free
+
+def _config_of(settings:LoRASettings, layers:dict, saved:list|None, free:list) -> dict:
+    "The settings of the adapters as PEFT writes them."
     r = _most_common([m.r for m in layers.values()])
     alpha = _most_common([m.lora_alpha for m in layers.values()])
     one = next(iter(layers.values()))
@@ -54,18 +63,55 @@ def _config_of(model, settings:LoRASettings) -> dict:
         raise ValueError('some adapters have use_rslora and some have not: this format holds one setting for '
                          'all')
     short = sorted({n.split('.')[-1] for n in layers})
-    saved = _kept_whole(model, settings)
-    free = [n for n in [*_inner_layers(model),
-                        *layers] if not any(n == s or n.startswith(s + '.') for s in saved)]
     everywhere = {n for n in free if n.split('.')[-1] in short}
     return dict(r=r, lora_alpha=alpha, lora_dropout=one.dropout_p, use_rslora=one.use_rslora, bias=settings.bias,
                 rank_pattern={n: m.r for n,m in layers.items() if m.r != r}, alpha_pattern={n: m.lora_alpha for n,m in layers.items() if m.lora_alpha != alpha},
                 use_dora=any(m.lora_magnitude is not None for m in layers.values()), lora_bias=any(m.lora_bias is not None for m in layers.values()),
                 fan_in_fan_out=any(m.fan_in_fan_out and not isinstance(m, LoRAEmbedding) for m in layers.values()),
-                init_lora_weights=settings.init_lora_weights, modules_to_save=settings.modules_to_save,
+                init_lora_weights=settings.init_lora_weights, modules_to_save=saved,
                 target_modules=short if everywhere == set(layers) else sorted(layers))
 
 # %% ../nbs/05a_adapters.ipynb #38fb3d60
+def _layout_of(model) -> dict|None:
+    "Our layer -> (names in transformers, rows of each piece, transposed there?) of a GPT that transformers has a class for."
+    if not isinstance(model, GPT) or model.config.arch not in ARCHS:
+        return None
+    return {'head': (['lm_head'], None, False), **hf_layout(model.config)}
+
+def _renamed(found:dict, layout:dict) -> dict:
+    "Tensors of our layers under transformers' names: the rows of B, of a length and of a bias go to their piece, A to each."
+    out = {}
+    for key,tensor in found.items():
+        ours = next(n for n in layout if key.startswith(f'{n}.'))
+        part = key.removeprefix(f'{ours}.')
+        theirs,rows,is_transposed = layout[ours]
+        is_split = rows and part != 'lora_A.weight'
+        pieces = tensor.split(rows) if is_split else [tensor]*len(theirs)
+        if is_transposed and part == 'weight':
+            pieces = [p.t() for p in pieces]
+        out |= {f'{name}.{part}': p for name,p in zip(theirs, pieces)}
+    return out
+
+def _their_names(model, settings:LoRASettings, layout:dict) -> tuple:
+    "`_names_of` a GPT, in transformers' words."
+    layers,_,free = _names_of(model, settings)
+    kept = _kept_whole(model, settings)
+    in_theirs = lambda names: [t for n in names for t in layout[n][0]]
+    whole = [n for n in layout if any(n == k or n.startswith(f'{k}.') for k in kept)]
+    by_name = {t: m for n,m in layers.items() for t in layout[n][0]}
+    return by_name, in_theirs(whole) or None, in_theirs(free)
+
+def _check_start(settings:LoRASettings, layers:dict, layout:dict):
+    "Refuse a start that takes something out of a matrix that transformers keeps in pieces, or turned."
+    start = settings.init_lora_weights
+    if start not in ('pissa', 'olora'):
+        return
+    other = [n for n in layers if len(layout[n][0]) > 1 or (layout[n][2] and start == 'olora')]
+    if other:
+        raise ValueError(f'init_lora_weights={start!r} takes a part out of the base, and {other[0]} is stored otherwise in transformers '
+                         f'({", ".join(layout[other[0]][0])}): give the adapters to model.to_hf() instead, or start with True')
+
+# %% ../nbs/05a_adapters.ipynb #470e18b2
 def save_adapter(
     model:nn.Module,            # with adapters
     folder:str|Path,            # gets adapter_config.json and adapter_model.safetensors
@@ -78,18 +124,30 @@ def save_adapter(
     if not lora_layers(model):
         raise ValueError('this model has no adapters to save: add_lora first')
     settings = getattr(model, 'lora_settings', LoRASettings())
-    if task_type is None and type(model).__name__.endswith(('ForCausalLM', 'LMHeadModel')):
+    is_language_model = _layout_of(model) is not None or type(model).__name__.endswith(('ForCausalLM', 'LMHeadModel'))
+    if task_type is None and is_language_model:
         task_type = 'CAUSAL_LM'
     base = base_model or getattr(model, 'name_or_path', None) or None
-    config = dict(peft_type='LORA', task_type=task_type, base_model_name_or_path=base,
-                  inference_mode=True, **_config_of(model, settings))
+    config,tensors = _as_files(model, settings)
+    config |= dict(peft_type='LORA', task_type=task_type, base_model_name_or_path=base, inference_mode=True)
+    tensors = {_prefix + n: t.detach().cpu().contiguous().clone() for n,t in tensors.items()}
     with atomic_folder(folder, kind='adapter', base=base) as tmp:
-        save_file(_tensors_of(model, settings), tmp/'adapter_model.safetensors',
-                  metadata={'format': 'pt'})
+        save_file(tensors, tmp/'adapter_model.safetensors', metadata={'format': 'pt'})
         (tmp/'adapter_config.json').write_text(json.dumps(config, indent=2) + '\n',
                                                encoding='utf-8')
         if form is not None: form.save(tmp)
     return Path(folder)
+
+def _as_files(model, settings:LoRASettings) -> tuple:
+    "(settings, name -> tensor) as PEFT has them; of a GPT, under transformers' names."
+    tensors = _tensors_of(model, settings)
+    layout = _layout_of(model)
+    if layout is None:
+        return _config_of(settings, *_names_of(model, settings)), tensors
+    _check_start(settings, lora_layers(model), layout)
+    config = _config_of(settings, *_their_names(model, settings, layout))
+    config['fan_in_fan_out'] = any(layout[n][2] for n in lora_layers(model))
+    return config, _renamed(tensors, layout)
 
 # %% ../nbs/05a_adapters.ipynb #685fbf4f
 _refused = ('layer_replication', 'alora_invocation_tokens', 'trainable_token_indices', 'target_parameters', 'use_qalora', 'use_bdlora',
@@ -226,7 +284,7 @@ def _check_complete(steps:dict, chosen:dict, base):
         raise ValueError(f'the adapter has a step for {extra[0]}, which its own target_modules do not name: '
                          f'settings and file belong to different adapters ({base})')
 
-def _place_of(model, key:str) -> tuple:
+def _place_of(key:str) -> tuple:
     "(module, parameter) of a tensor that is no step; the module is the layer itself where an adapter stands before it."
     name,_,attr = key.removesuffix('.base_layer').rpartition('.')
     name = name.removesuffix('.base_layer')
@@ -249,7 +307,7 @@ def _check_fits(model, tensors:dict, config:dict, settings:LoRASettings) -> tupl
         _check_complete(steps, _chosen(model, settings, layers), base)
     own = model.state_dict()
     for key,tensor in rest.items():
-        name = '.'.join(p for p in _place_of(model, key) if p)
+        name = '.'.join(p for p in _place_of(key) if p)
         if name not in own:
             raise ValueError(f'the adapter also holds {key} {tuple(tensor.shape)}, which this model lacks: it '
                              f'was made for another base ({base})')
@@ -267,10 +325,82 @@ def _check_fits(model, tensors:dict, config:dict, settings:LoRASettings) -> tupl
 def _here(model, settings:LoRASettings) -> LoRASettings:
     "Settings without the modules to save that this model does not have (PEFT lists several names and takes what is there)."
     there = [w for w in settings.modules_to_save or () if any(n.endswith(w) for n,_ in model.named_modules())]
-    return LoRASettings(**{**{f.name: getattr(settings, f.name) for f in fields(settings)},
-                           'modules_to_save': there or None})
+    return replace(settings, modules_to_save=there or None)
 
 # %% ../nbs/05a_adapters.ipynb #52a59ad6
+def _scale_of(settings:LoRASettings, name:str) -> float:
+    "What the step of this layer is multiplied by."
+    r = settings.r_of(name)
+    return settings.alpha_of(name)/(math.sqrt(r) if settings.use_rslora else r)
+
+def _one_step(layer, place:tuple, steps:dict, settings:LoRASettings) -> tuple:
+    "(tensors, r, lora_alpha) of the one step that does what the steps of the pieces do."
+    theirs,rows,_ = place
+    there = [n for n in theirs if n in steps]
+    first,scale = steps[there[0]],_scale_of(settings, there[0])
+    if len(theirs) == 1:
+        return first, settings.r_of(theirs[0]), settings.alpha_of(theirs[0])
+    is_shared = there == theirs and all(torch.equal(steps[n]['A'], first['A']) and _scale_of(settings, n) == scale for n in there)
+    share = {n: _scale_of(settings, n)/scale for n in there}
+    B = {n: steps[n]['B']*share[n] for n in there}
+    if not is_shared:
+        B = _in_blocks(B, dict(zip(theirs, rows)))
+    found = dict(A=first['A'] if is_shared else torch.cat([steps[n]['A'] for n in there]), B=torch.cat([B[n] for n in theirs]))
+    if 'magnitude' in first:
+        length = dict(zip(theirs, torch.linalg.norm(layer.weight.detach().float(), dim=1).cpu().split(rows)))
+        found['magnitude'] = torch.cat([steps[n]['magnitude'] if n in steps else length[n] for n in theirs])
+    if 'bias' in first:
+        found['bias'] = torch.cat([steps[n]['bias']*share[n] if n in steps else torch.zeros(k) for n,k in zip(theirs, rows)])
+    r = len(found['A'])
+    return found, r, scale*(math.sqrt(r) if settings.use_rslora else r)
+
+def _in_blocks(B:dict, rows:dict) -> dict:
+    "Each B with zeros where the As of the others stand; a piece without a step is all zeros."
+    width = sum(b.shape[1] for b in B.values())
+    out,at = {},0
+    for name,n in rows.items():
+        out[name] = torch.zeros(n, width)
+        if name in B:
+            out[name][:, at:at + B[name].shape[1]] = B[name]
+            at += B[name].shape[1]
+    return out
+
+def _whole_weights(model, rest:dict, layout:dict) -> dict:
+    "What was trained without a step, under our names; a piece that was not trained comes from the model."
+    own = model.state_dict()
+    found = {}
+    rest = {'.'.join(p for p in _place_of(key) if p): t for key,t in rest.items()}
+    for ours,(theirs,rows,is_transposed) in layout.items():
+        for part in ('weight', 'bias'):
+            given = {n: rest[f'{n}.{part}'] for n in theirs if f'{n}.{part}' in rest}
+            if not given: continue
+            if f'{ours}.{part}' not in own:
+                raise ValueError(f'the adapter holds a {part} for {", ".join(given)}, which this GPT does not have')
+            if is_transposed and part == 'weight':
+                given = {n: t.t() for n,t in given.items()}
+            was = own[f'{ours}.{part}']
+            pieces = zip(theirs, was.split(rows) if rows else [was])
+            found[f'{ours}.{part}'] = torch.cat([given.get(n, w.cpu()) for n,w in pieces])
+    return found
+
+def _for_our_gpt(model, tensors:dict, config:dict, settings:LoRASettings, layout:dict) -> tuple:
+    "An adapter with transformers' names for our GPT: (layers that get a step, steps, the rest, settings)."
+    import transformers
+    with torch.device('meta'):
+        twin = getattr(transformers, ARCHS[model.config.arch])(to_hf_config(model.config))
+    settings = _here(twin, settings)
+    _,steps,rest = _check_fits(twin, tensors, config, settings)
+    made = {n: _one_step(model.get_submodule(n), place, steps, settings) for n,place in layout.items() if steps.keys() & set(place[0])}
+    _check_start(settings, made, layout)
+    kept = _kept_whole(twin, settings)
+    whole = [n for n,place in layout.items() if any(t == k or t.startswith(f'{k}.') for t in place[0] for k in kept)]
+    ours = replace(settings, target_modules=list(made), exclude_modules=None, layers_to_transform=None, layers_pattern=None, modules_to_save=whole or None,
+                   rank_pattern={n: r for n,(_,r,_) in made.items()}, alpha_pattern={n: alpha for n,(_,_,alpha) in made.items()})
+    if set(_kept_whole(model, ours)) != set(whole):
+        raise ValueError(f'modules_to_save {whole} would mean more in a GPT than in its transformers form: load this adapter into model.to_hf()')
+    return {n: model.get_submodule(n) for n in made}, {n: step for n,(step,_,_) in made.items()}, _whole_weights(model, rest, layout), ours
+
+# %% ../nbs/05a_adapters.ipynb #58d37425
 def load_adapter(
     model:nn.Module,        # the base model; changed in place
     folder:str|Path,        # an adapter written by PEFT or by `save_adapter`
@@ -280,20 +410,28 @@ def load_adapter(
     if lora_layers(model): raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
     with naming_errors(folder):
         config,tensors = read_adapter(folder)
-        settings = _here(model, settings_of(config))
-        targets,steps,rest = _check_fits(model, tensors, config, settings)
+        targets,steps,rest,settings = _placed(model, tensors, config)
     _put_adapters(model, targets, settings)
     with torch.no_grad():
         for name,m in lora_layers(model).items():
             for part,tensor in steps[name].items():
                 getattr(m, f'lora_{part}').copy_(tensor)
         for key,tensor in rest.items():
-            name,attr = _place_of(model, key)
+            name,attr = _place_of(key)
             place = model.get_submodule(name)
             getattr(getattr(place, 'base_layer', place), attr).copy_(tensor)
     if not trainable:
         model.requires_grad_(False)
     return model
+
+def _placed(model, tensors:dict, config:dict) -> tuple:
+    "(layers that get a step, steps, the rest, settings) for this model."
+    settings = settings_of(config)
+    layout = _layout_of(model)
+    if layout is not None and not layout.keys() & _sort_tensors(tensors)[0].keys():   # 0.2 wrote our own names
+        return _for_our_gpt(model, tensors, config, settings, layout)
+    settings = _here(model, settings)
+    return *_check_fits(model, tensors, config, settings), settings
 
 # %% ../nbs/05a_adapters.ipynb #dc08fcf7
 _tolerance = {'float32': 1e-3, 'float64': 1e-3, 'bfloat16': 0.1, 'float16': 0.02}   # largest change of a logit, as a share of the largest logit
@@ -393,8 +531,8 @@ def _verdict(report:dict, folder) -> str|None:
 
 # %% ../nbs/05a_adapters.ipynb #447b2868
 def save_merged(
-    model:nn.Module,          # a transformers model with adapters; merged in place
-    tokenizer:object,         # saved beside it; None: none
+    model:nn.Module,          # a transformers model with adapters, merged in place; or our GPT, which stays as it is
+    tokenizer:object,         # saved beside it; None: none, or the GPT's own
     folder:str|Path,          # becomes a plain transformers folder with merge_report.json
     sample:Tensor|list|None=None,  # token ids (B, T), or texts to compare outputs on; None: a few English sentences
     base:str|Path|None=None,  # folder of the base model: what has no adapter is compared with it
@@ -406,6 +544,8 @@ def save_merged(
     "Merge, write a model folder that needs neither PEFT nor llm_lab, read it back, and certify what was read."
     if not force:
         _check_not_merged_before(folder, base, adapter)
+    if isinstance(model, GPT):
+        model,tokenizer = _in_transformers(model, tokenizer)
     adapted,trained = set(lora_layers(model)),_trained_beside(model)
     sample = _sample_for(model, tokenizer, sample)
     wanted,reference = _wanted_output(model, base, adapter, sample)
@@ -424,6 +564,16 @@ def save_merged(
         (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n',
                                              encoding='utf-8')
     return report
+
+def _in_transformers(model:GPT, tokenizer) -> tuple:
+    "The transformers form of a GPT, with the same adapters beside its layers, and its tokenizer."
+    plain = copy.deepcopy(model)
+    for name,layer in lora_layers(plain).items():
+        _replace(plain, name, layer.base_layer)
+    with tempfile.TemporaryDirectory() as d:
+        theirs = load_adapter(plain.to_hf(), save_adapter(model, d))
+    tokenizer = tokenizer or model.tokenizer
+    return theirs, tokenizer.to_hf() if hasattr(tokenizer, 'to_hf') else tokenizer
 
 def _sample_for(model, tokenizer, sample) -> Tensor:
     "Ids to compare outputs on, whatever was given."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fastcore.basics import patch
 
 from ._moved import finder
-from .kernels import linear_cross_entropy, prefers_plain, rms_norm
+from .kernels import attend_blocks, document_blocks, linear_cross_entropy, prefers_blocks, prefers_plain, rms_norm
 from .packing import document_mask
 from .runtime import resolve_device
 from .tokenizer import Tokenizer
@@ -61,10 +61,12 @@ def attend(
     q:Tensor,               # (B, H, T, D) queries
     k:Tensor,               # (B, H, S, D) keys
     v:Tensor,               # (B, H, S, D) values
-    bias:Tensor|None=None,  # (…, T, S) added to the scores; None: the past and itself, and all there is for a single query
+    bias:object=None,       # (…, T, S) added to the scores, or tiles of `document_blocks`; None: the past and itself, and all there is for a single query
     dropout:float=0.,       # share of the weights zeroed
 ) -> Tensor:                # (B, H, T, D)
-    "`attend_plain`, by the faster of two ways."
+    "`attend_plain`, by the fastest of three ways."
+    has_blocks = not (bias is None or torch.is_tensor(bias))
+    if has_blocks: return attend_blocks(q, k, v, bias)
     T = q.shape[-2]
     if not prefers_plain(q):
         is_causal = bias is None and T > 1
@@ -429,10 +431,14 @@ def _init_weights(model:nn.Module) -> None:
         elif p.ndim > 1: nn.init.normal_(p, std=small if writes else 0.02)
 
 # %% ../nbs/03_gpt_model.ipynb #51cc5245
-def _attention_bias(x:Tensor, start:int, doc_ids:Tensor|None, mask:Tensor|None) -> Tensor|None:
-    "Who may look where, as something to add to the scores; None: all of the past."
+def _attention_bias(model:nn.Module, x:Tensor, start:int, doc_ids:Tensor|None, mask:Tensor|None):
+    "Who may look where, as something to add to the scores or as tiles; None: all of the past."
+    c = model.config
     T = x.shape[1]
-    if mask is None and doc_ids is not None: mask = document_mask(doc_ids)     # (B, 1, T, T)
+    dropout = c.dropout if model.training else 0.
+    if mask is None and doc_ids is not None:
+        if prefers_blocks(x, c.head_dim, dropout): return document_blocks(doc_ids)
+        mask = document_mask(doc_ids)                                          # (B, 1, T, T)
     if mask is None and start > 0 and T > 1:                                   # several new tokens after a cache
         mask = torch.ones(T, start + T, dtype=torch.bool, device=x.device)
         mask = mask.tril(start)
@@ -518,7 +524,7 @@ class GPT(nn.Module):
         "The stream after the last block and norm: everything but the output layer."
         start = 0 if cache is None else cache.n
         x,rope = _enter(self, ids, position_ids, start)                        # (B, T, C)
-        bias = _attention_bias(x, start, doc_ids, mask)
+        bias = _attention_bias(self, x, start, doc_ids, mask)
         for i,block in enumerate(self.blocks):
             x = block(x, rope, bias, None if cache is None else cache[i])
         return self.norm(x)

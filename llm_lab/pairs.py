@@ -240,20 +240,18 @@ class PromptForm:
     separator:str='\n\n'      # stands between prompt and answer
 
     def prompt_ids(self, tokenizer, prompt:str|list, max_length:int|None=None) -> list[int]:
-        "What is read before an answer: a prompt, or the turns so far; at most so many tokens."
+        "What is read before an answer: a prompt, or the turns so far; what is too long is cut where a training row is cut."
         tokenizer = _as_theirs(tokenizer)
         turns = [dict(role='user', content=prompt)] if isinstance(prompt, str) else prompt
         if self.kind == 'template':
-            text = tokenizer.apply_chat_template(turns, tokenize=False,
-                                                 add_generation_prompt=True)
-            ids = tokenizer(text, add_special_tokens=False)['input_ids']
-            return ids if max_length is None else ids[-max_length:]
-        start = _start_ids(tokenizer)
-        sep = _ids(tokenizer, self.separator) if self.kind == 'separator' else []
-        body = _joined(tokenizer, turns, sep)
-        if max_length is not None:
-            body = body[:max(0, max_length - len(start) - len(sep))]
-        return start + body + sep
+            ids,n_start,n_head = _template_prompt(tokenizer, turns)
+        else:
+            start = _start_ids(tokenizer)
+            sep = _ids(tokenizer, self.separator) if self.kind == 'separator' else []
+            ids = start + _joined(tokenizer, turns, sep) + sep
+            n_start,n_head = len(start),len(sep)
+        if max_length is None: return ids
+        return _fit(ids, [False]*len(ids), n_start, n_head, max_length, from_front=len(turns) > 1)[0]
 
     def save(self, folder):
         "Write it beside a model."
@@ -297,6 +295,34 @@ def _joined(tokenizer, turns:list, sep:list) -> list[int]:
             out += _end_ids(tokenizer)
         elif i < len(turns) - 1: out += sep
     return out
+
+def _template_prompt(tokenizer, turns:list) -> tuple:
+    "Turns before an answer through the chat template: (ids, how many stand before any prompt, how many announce the answer)."
+    render = partial(tokenizer.apply_chat_template, turns, tokenize=False)
+    text,before = render(add_generation_prompt=True),render()
+    announced = len(before) if text.startswith(before) else len(text)
+    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    n_head = sum(a >= announced for a,b in made['offset_mapping'])
+    n_start = 1 if made['input_ids'][:1] == [tokenizer.bos_token_id] else 0
+    return made['input_ids'], n_start, n_head
+
+def _last_answer(counts:list) -> int:
+    "Where the last run of tokens that count begins; the end where none counts."
+    end = len(counts)
+    if True in counts: end -= counts[::-1].index(True)      # a template may write a line break behind the last answer
+    return next((i + 1 for i in reversed(range(end)) if not counts[i]), 0)
+
+def _fit(ids:list, counts:list, n_start:int, n_head:int, max_length:int, from_front:bool) -> tuple:
+    "Cut a row to its length: (ids, which count, prompt tokens cut, answer tokens cut)."
+    over = len(ids) - max_length
+    if over <= 0: return ids, counts, 0, 0
+    lo,hi = n_start,max(n_start, _last_answer(counts) - n_head)
+    n = min(over, hi - lo)
+    a,b = (lo, lo + n) if from_front else (hi - n, hi)
+    n_answer = sum(counts[a:b])
+    ids,counts = ids[:a] + ids[b:],counts[:a] + counts[b:]
+    lost = sum(counts[max_length:])
+    return ids[:max_length], counts[:max_length], n - n_answer, n_answer + lost
 
 # %% ../nbs/05b_pairs.ipynb #f36f13d5
 def choose_form(
@@ -364,20 +390,6 @@ def _template_row(tokenizer, turns:list) -> tuple:
     n_start = 1 if made['input_ids'][:1] == [tokenizer.bos_token_id] else 0
     return made['input_ids'], counts, n_start, n_head
 
-def _fit(ids:list, counts:list, n_start:int, n_head:int, max_length:int, from_front:bool) -> tuple:
-    "Cut a row to its length: (ids, which count, prompt tokens cut, answer tokens cut)."
-    over = len(ids) - max_length
-    if over <= 0: return ids, counts, 0, 0
-    last = len(counts) - next((i for i,c in enumerate(reversed(counts)) if not c),
-                              len(counts)) if counts[-1:] == [True] else len(counts)
-    lo,hi = n_start,max(n_start, last - n_head)
-    n = min(over, hi - lo)
-    a,b = (lo, lo + n) if from_front else (hi - n, hi)
-    n_answer = sum(counts[a:b])
-    ids,counts = ids[:a] + ids[b:],counts[:a] + counts[b:]
-    lost = sum(counts[max_length:])
-    return ids[:max_length], counts[:max_length], n - n_answer, n_answer + lost
-
 # %% ../nbs/05b_pairs.ipynb #1465d51a
 def _check_doubled(ids:list, counts:list, tokenizer, i:int):
     "An error for a text that already holds the token that is put around it."
@@ -413,7 +425,7 @@ def encode_examples(
                              turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
         _check_doubled(made[0], made[1], tokenizer, i)
         ids,counts,n_prompt,n_answer = _fit(*made, max_length, from_front=len(turns) > 2)
-        if n_answer and _lost_end(made[0], ids, tokenizer):
+        if n_answer and _lost_end(made, (ids, counts), tokenizer):
             n_answer -= 1        # the end token is none of the answer's own
         rows['input_ids'].append(ids)
         rows['labels'].append([t if c else -100 for t,c in zip(ids, counts)])
@@ -421,9 +433,10 @@ def encode_examples(
             rows[key].append(n)
     return Dataset.from_dict(rows)
 
-def _lost_end(before:list, after:list, tokenizer) -> bool:
-    "Whether a row lost its end token."
-    return before[-1:] == [tokenizer.eos_token_id] != after[-1:]
+def _lost_end(before:tuple, after:tuple, tokenizer) -> bool:
+    "Whether a row (ids, which count) lost the end token of its last answer."
+    first,second = ([t for t,c in zip(*row[:2]) if c] for row in (before, after))
+    return first[-1:] == [tokenizer.eos_token_id] != second[-1:]
 
 # %% ../nbs/05b_pairs.ipynb #43f7d90e
 def encode_pairs(
