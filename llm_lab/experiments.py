@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from .drawing import INK, inked, new_figure, save_figure
-from .files import check_output, read_json, write_json
-from .finetune import (KNOWN_MODELS, ModelSettings, TrainingConfig, _same_model, adapter_targets, attach_adapters, check_name, create_trainer, evaluate_task,
+from .files import check_output, check_output_file, read_json, sha256_of, write_json
+from .finetune import (KNOWN_MODELS, ModelSettings, TrainingConfig, _pairs_of_examples, _same_model, adapter_targets, attach_adapters, check_name, create_trainer, evaluate_task,
                               get_recommended_config, load_dataset_by_name, load_model_by_name, resolve_task, save_finetuned)
 from .loader import MemoryEstimate, _live_bytes, estimate_memory
 from .lora import add_lora, lora_layers
+from .pairs import read_examples, split_examples
 
 # %% ../nbs/07a_experiments.ipynb #86bc85d9
 _lora_names = ('r', 'lora_alpha', 'lora_dropout', 'bias', 'target_modules', 'use_dora')
@@ -176,6 +177,23 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available(): torch.cuda.empty_cache()
 
+def _hash_of(data) -> str|None:
+    "What a file of pairs held; None of a dataset with a name."
+    path = Path(data)
+    return sha256_of(path) if path.is_file() else None
+
+def _is_result(path:Path) -> bool:
+    "Whether a file is the result of an experiment."
+    try: found = read_json(path)
+    except ValueError: return False
+    return isinstance(found, dict) and {'model', 'before', 'after'} <= found.keys()
+
+def _train_and_held(data, max_train:int|None, max_eval:int|None) -> tuple:
+    "Pairs to learn from and pairs to measure on: a dataset's own splits, or a file's, near copies on one side."
+    if not Path(data).is_file(): return load_dataset_by_name(data, 'train', max_train), load_dataset_by_name(data, 'validation', max_eval)
+    train,held = split_examples(read_examples(data))
+    return _pairs_of_examples(train, data, max_train), _pairs_of_examples(held, data, max_eval)
+
 def _place_of(model, data, output_dir) -> Path:
     "A folder of its own."
     name = '-'.join(re.sub(r'[^\w.]+', '_', Path(str(n)).name) for n in (model, data))
@@ -196,12 +214,13 @@ def run_experiment(
     folder = Path(folder)
     task = resolve_task(task or data)
     c = replace(config or get_recommended_config(task), output_dir=str(folder/'trainer'))
-    facts = dict(model=str(model), data=str(data), task=task, training=asdict(c), settings=asdict(settings or ModelSettings()), max_train=max_train, max_eval=max_eval)
+    facts = dict(model=str(model), data=str(data), data_sha256=_hash_of(data), task=task, training=asdict(c), settings=asdict(settings or ModelSettings()),
+                 max_train=max_train, max_eval=max_eval, max_new_tokens=max_new_tokens)
     facts = json.loads(json.dumps(facts))
-    known = folder/'result.json'
+    known = check_output_file(folder/'result.json', _is_result)
     if known.is_file() and {k: read_json(known).get(k) for k in facts} == facts: return read_json(known)
     check_output(folder/'adapter', 'adapter')
-    train,held = load_dataset_by_name(data, 'train', max_train),load_dataset_by_name(data, 'validation', max_eval)
+    train,held = _train_and_held(data, max_train, max_eval)
     net,tokenizer = load_model_by_name(model, settings)
     measure = lambda: {k: v for k,v in asdict(evaluate_task(net, tokenizer, held, task, max_eval, max_new_tokens)).items() if k != 'scores'}
     before = measure()

@@ -363,8 +363,12 @@ def load_dataset_by_name(
 
 def _pairs_of_file(name, max_samples:int|None):
     "Pairs of one's own as a Dataset."
+    return _pairs_of_examples(read_examples(name), name, max_samples)
+
+def _pairs_of_examples(examples, name, max_samples:int|None):
+    "Examples of one question and one answer as a Dataset."
     from datasets import Dataset
-    turns = [t for t in read_examples(name).turns[:max_samples] if len(t) == 2]
+    turns = [t for t in examples.turns[:max_samples] if len(t) == 2]
     if not turns: raise ValueError(f'{name} holds no pairs of prompt and completion')
     return Dataset.from_dict(dict(prompt=[t[0]['content'] for t in turns], completion=[t[1]['content'] for t in turns]))
 

@@ -8,6 +8,7 @@ __all__ = ['prefers_plain', 'document_blocks', 'attend_blocks', 'prefers_blocks'
 
 # %% ../nbs/03e_kernels.ipynb #dd26e843
 from functools import cache
+from importlib.util import find_spec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,8 +59,8 @@ def prefers_blocks(
     head_dim:int,   # channels of a head
     dropout:float,  # share of the attention weights zeroed
 ) -> bool:          # whether documents are kept apart by tiles instead of a table
-    "On a graphics card, unless dropout is asked for or heads are under 16 wide: the kernel has neither."
-    if x.device.type != 'cuda': return False
+    "On a graphics card with Triton, unless dropout is asked for or heads are under 16 wide: the kernel has neither."
+    if x.device.type != 'cuda' or not find_spec('triton'): return False
     return head_dim >= 16 and not dropout
 
 # %% ../nbs/03e_kernels.ipynb #9280a179

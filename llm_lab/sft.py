@@ -297,12 +297,13 @@ def _open(name, device, dtype='float32', **options) -> tuple:
 def _as_transformers(model, tokenizer) -> tuple:
     "Our GPT as the class of transformers that it is."
     if hasattr(model, 'to_hf'):
+        tokenizer = tokenizer or model.tokenizer
         model = model.to_hf()
     return model, tokenizer.to_hf() if hasattr(tokenizer, 'to_hf') else tokenizer
 
 # %% ../nbs/05c_sft.ipynb #9bdb5a36
 def preflight(
-    model,                      # a transformers model, with or without adapters, or its folder
+    model,                      # a transformers model, with or without adapters, or its folder, or our GPT
     train,                      # anything `read_examples` reads
     val=None,                   # held-out data of the same kind
     tokenizer=None,             # None: the one in the model's folder
@@ -319,6 +320,7 @@ def preflight(
             report.problems.append(f'the model does not load: {e}')
             return report
         tokenizer = tokenizer or own_tokenizer
+    model,tokenizer = _as_transformers(model, tokenizer)
     if tokenizer is None:
         report.problems.append('no tokenizer: give the one that belongs to the model')
         return report
@@ -569,7 +571,7 @@ def _written(model, tokenizer, folder:Path, form:PromptForm, base, sample, setti
 
 # %% ../nbs/05c_sft.ipynb #8e1bf15e
 def finetune(
-    model_or_folder,            # a model folder, a run, or a transformers model (then give its tokenizer; it is changed in place)
+    model_or_folder,            # a model folder, a run, a transformers model (then give its tokenizer; it is changed in place), or our GPT (it stays as it is)
     train_pairs,                # anything `read_examples` reads
     val_pairs=None,             # held-out data of the same kind; None: a share of the training data
     folder:str|Path='finetuned',  # gets adapter/ (PEFT format) and merged/ (plain transformers folder + merge_report.json)
@@ -588,7 +590,7 @@ def finetune(
         base = find_model(model_or_folder) if isinstance(model_or_folder, (str, Path)) else None
         model,own = _open(base,
                           device) if base is not None else (model_or_folder.to(device), None)
-        tokenizer = tokenizer or own
+        model,tokenizer = _as_transformers(model, tokenizer or own)
     with timed(times, 'look'):
         train,val,n_overlap = prepare_data(train_pairs, val_pairs, s)
         s = replace(s, max_length=s.max_length or min(context_of(model) or 1024, 512))

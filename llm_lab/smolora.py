@@ -20,7 +20,7 @@ from .lora import _replace, add_lora, lora_layers
 from .reading import find_files, prepare_dataset
 from .runtime import context_of, evaluating, quiet, resolve_device, resolve_dtype
 from .pairs import PromptForm, _with_template, as_rows, choose_form, encode_examples, find_mapping, read_examples, read_prompt_form
-from .sft import SFTSettings, _open, _pad_id, make_trainer, preflight, run_trainer, sft_arguments, timed
+from .sft import SFTSettings, _as_transformers, _open, _pad_id, make_trainer, preflight, run_trainer, sft_arguments, timed
 
 # %% ../nbs/05d_smolora.ipynb #ec66bc77
 PRESETS = dict(
@@ -75,7 +75,7 @@ class SmoLoRA:
         if isinstance(model, (str, Path)):
             self.model,self.tokenizer,self._base = _open_anywhere(model, self.device, self.trust_remote_code)
         else:
-            self.model,self.tokenizer,self._base = model.to(self.device),tokenizer,None
+            self.model,self.tokenizer,self._base = *_as_transformers(model.to(self.device), tokenizer),None
         if self.tokenizer is None:
             raise ValueError('no tokenizer: give the one that belongs to the model')
         if self.tokenizer.pad_token_id is None:
