@@ -51,6 +51,8 @@ _names = {
     'report': 'write_report write_model_card',
     'experiments': 'get_memory_optimized_config read_config run_experiments training_memory',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
+    'scale': 'spread shard_model gather_model bytes_per_step estimate_time',
+    'sharded': 'ShardedCheckpoints read_sharded',
     'plan': 'RunSettings',
     'run': 'run_lab',
 }
