@@ -1,5 +1,5 @@
 """Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 import warnings as _warnings
 from importlib import import_module as _import
