@@ -190,6 +190,16 @@ def as_script(page):
         parts.append(code if language == 'python' else f"subprocess.run(['bash', '-euc', {code!r}], check=True)")
     return '\n'.join(parts) if len(parts) > 2 else ''
 
+def not_parsed(text):
+    "Recipes for other machines, which cannot run here: bash and YAML that does not parse."
+    import yaml
+    for code in re.findall(r'(?ms)^```bash\n(.*?)^```$', text):
+        status, out = sh('bash', '-n', '-c', code) if posix else (0, '')
+        if status: yield out
+    for code in re.findall(r'(?ms)^```yaml\n(.*?)^```$', text):
+        try: list(yaml.safe_load_all(code))
+        except yaml.YAMLError as e: yield str(e)
+
 def unknown_messages(text, code):
     "Messages of the first column of a table that no module says."
     for said in re.findall(r'(?m)^\| `([^`]+)` \|', text):
@@ -203,11 +213,12 @@ def check_guides():
         links = [t for t in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match(r'[a-z]+:|#', t)]
         gone = [t for t in links if not (page.parent/t.partition('#')[0]).exists()]
         unknown = list(unknown_messages(text, code)) if page.stem == 'troubleshooting' else []
+        broken = list(not_parsed(text))
         script = as_script(page)
         with tempfile.TemporaryDirectory() as d:
             env = dict(PYTHONPATH=str(root), HF_HUB_OFFLINE='1', MPLBACKEND='agg', PATH=f'{bin_dir}{os.pathsep}{os.environ["PATH"]}', HF_HOME=str(Path(d)/'hf'))
             code_, out = sh(sys.executable, '-c', script, cwd=d, **env) if script and posix else (0, '')
-        why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + ([out[-2000:]] if code_ else [])
+        why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + broken + ([out[-2000:]] if code_ else [])
         note(f'guide {page.stem}' + (f' ({len(blocks(text))} blocks ran)' if script else ''), not why, '\n'.join(why))
 
 def check_commands():
