@@ -53,6 +53,7 @@ _names = {
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'scale': 'spread shard_model gather_model bytes_per_step estimate_time',
     'sharded': 'ShardedCheckpoints read_sharded',
+    'shards': 'shard_files clean_shards read_shards stream_shards encode_shards',
     'plan': 'RunSettings',
     'run': 'run_lab',
 }
