@@ -1,5 +1,5 @@
 """Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 import warnings as _warnings
 from importlib import import_module as _import
@@ -53,6 +53,7 @@ _names = {
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
     'scale': 'spread shard_model gather_model bytes_per_step estimate_time',
     'sharded': 'ShardedCheckpoints read_sharded',
+    'shards': 'shard_files clean_shards read_shards stream_shards encode_shards',
     'plan': 'RunSettings',
     'run': 'run_lab',
 }

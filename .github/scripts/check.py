@@ -63,11 +63,14 @@ def check_readme():
 def check_pages():
     "Every page runs, and the number of pages that ran is the number there is."
     workers = '2' if posix and (os.cpu_count() or 1) > 1 else '0'
-    cmd = [bin_dir/'nbdev_test', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
+    cmd = [bin_dir/'nbdev_test', '--do_print', '--timing', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
     start = time.time()
     code, out = sh(*cmd, PYTHONUNBUFFERED='1', MPLBACKEND='agg', **({'OMP_NUM_THREADS': '1'} if workers == '2' else {}))
     ran, failed = set(re.findall(r'- Completed .*?([\w.-]+\.ipynb)', out)), set(re.findall(r'^\t(\S+\.ipynb)', out, re.M))
-    for p in pages: note(f'page {p.name}', p.name in ran and p.name not in failed and (code == 0 or bool(failed)), '' if p.name in ran else 'it did not run')
+    took = dict(re.findall(r'^(\S+\.ipynb): (\d+) secs', out, re.M))           # printed where all pages passed
+    for p in pages:
+        passed = p.name in ran and p.name not in failed and (code == 0 or bool(failed))
+        note(f'page {p.name}' + (f', {took[p.name]} s' if p.name in took else ''), passed, '' if p.name in ran else 'it did not run')
     note(f'{len(ran)} of {len(pages)} pages ran in {time.time()-start:.0f} s', len(ran) == len(pages) > 0 and (code == 0) == (not failed))
     if code: print(out[-6000:])
 
