@@ -16,7 +16,7 @@ import json, math, os, re, shutil, struct, warnings
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from fastcore.basics import patch
-from .files import (OutputError, check_output, find_damage, folder_lock, foreign_files, is_ours,
+from .files import (OutputError, check_output, check_readable, find_damage, folder_lock, foreign_files, is_ours,
                            read_json, read_manifest, settle, sha256_of, write_folder)
 from .runtime import check_range, process_rank, resolve_device
 
@@ -559,6 +559,7 @@ def _holder(path:Path) -> Path:
     if path.is_file():
         if said := _advice_for([path.name]): raise ValueError(f'{path} cannot be opened here: {said}')
         return path
+    check_readable(path)
     manifest = read_manifest(path)
     if manifest and manifest['kind'] not in ('run', 'tokens', 'tokenizer', 'export'): return path
     if found := newest(path): return found
