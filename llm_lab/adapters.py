@@ -553,16 +553,13 @@ def save_merged(
     with atomic_folder(folder, kind='merged', base=report['base']) as tmp:
         report.update(_write_and_read(model, tokenizer, tmp, wanted, sample))
         _save_form(form, adapter, tmp)
-        report['changed_beside_adapters'] = []
-        if report['base_sha256']:
-            report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained)
+        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained) if report['base_sha256'] else []
         problem = _verdict(report, folder)
         if problem and not force:
             raise ValueError(problem)
         report.update(within_tolerance=problem is None, forced=problem is not None,
                       merged_sha256={p.name: sha256_of(p) for p in _weight_files(tmp)})
-        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n',
-                                             encoding='utf-8')
+        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     return report
 
 def _in_transformers(model:GPT, tokenizer) -> tuple:
