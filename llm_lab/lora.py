@@ -486,7 +486,9 @@ def _fold_in(model, name:str, layer:LoRALinear) -> dict:
             rounding = (exact - w[rows].float()).abs().max()
         seen.append(torch.stack([*change.aminmax(), torch.linalg.vector_norm(change), size, rounding]))
     low,high,change,size,rounding = torch.stack(seen).T.tolist()
-    return dict(max_weight_change=max(map(abs, low + high)), relative_change=math.hypot(*change)/max(math.hypot(*size), 1e-30), max_rounding=max(rounding))
+    return dict(max_weight_change=max(map(abs, low + high)),
+                relative_change=math.hypot(*change)/max(math.hypot(*size), 1e-30),
+                max_rounding=max(rounding))
 
 # %% ../nbs/05_lora.ipynb #10876a34
 def merge_lora(
@@ -512,6 +514,10 @@ def merge_lora(
     if hasattr(model, 'lora_settings'):
         del model.lora_settings
     top = {key: max(row[key] for row in rows.values()) for key in ('max_weight_change', 'max_rounding')}
-    return dict(n_layers=len(rows), n_adapter=n_adapter, n_base=n_base, share=n_adapter/(n_base + n_adapter),
+    return dict(n_layers=len(rows),
+                n_adapter=n_adapter, n_base=n_base,
+                share=n_adapter/(n_base + n_adapter),
                 max_output_diff=None if before is None else (after - before).abs().max().item(),
-                max_output=None if before is None else before.abs().max().item(), **top, layers=rows)
+                max_output=None if before is None else before.abs().max().item(),
+                **top,
+                layers=rows)

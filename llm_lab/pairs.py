@@ -169,8 +169,8 @@ def _as_turns(row:dict, i:int, mapping:dict) -> list[dict]|str:
         return turns
     prompt,completion = row.get(mapping['prompt']),row.get(mapping['completion'])
     if isinstance(prompt, list) or isinstance(completion, list):
-        return [_turn(m) for part in (prompt,
-                                      completion) for m in (part if isinstance(part, list) else [dict(role='user', content=part)])]
+        as_list = lambda part: part if isinstance(part, list) else [dict(role='user', content=part)]
+        return [_turn(m) for part in (prompt, completion) for m in as_list(part)]
     prompt = _as_text(prompt, f'{mapping["prompt"]} {i}')
     extra = row.get(mapping.get('input')) if 'input' in mapping else None
     if extra: prompt = f'{prompt}\n\n{extra}'
@@ -331,9 +331,11 @@ def _fit(ids:list, counts:list, n_start:int, n_head:int, max_length:int, from_fr
     if over <= 0: return ids, counts, 0, 0
     lo,hi = n_start,max(n_start, _last_answer(counts) - n_head)
     n = min(over, hi - lo)
-    a,b = (lo, lo + n) if from_front else (hi - n, hi)
+    a = lo if from_front else hi - n
+    b = a + n
     n_answer = sum(counts[a:b])
-    ids,counts = ids[:a] + ids[b:],counts[:a] + counts[b:]
+    ids = ids[:a] + ids[b:]
+    counts = counts[:a] + counts[b:]
     lost = sum(counts[max_length:])
     return ids[:max_length], counts[:max_length], n - n_answer, n_answer + lost
 
@@ -441,8 +443,7 @@ def encode_examples(
     tokenizer = _as_theirs(tokenizer)
     examples = read_examples(examples)
     form = form or choose_form(tokenizer)
-    if examples.is_text:
-        return encode_texts(tokenizer, examples.turns, max_length)
+    if examples.is_text: return encode_texts(tokenizer, examples.turns, max_length)
     rows = dict(input_ids=[], labels=[], n_cut_prompt=[], n_cut_answer=[], n_cut=[])
     sep = _ids(tokenizer, form.separator) if form.kind == 'separator' else []
     if max_length - len(_start_ids(tokenizer)) - len(sep) < 1:
@@ -453,12 +454,12 @@ def encode_examples(
         made = _template_row(tokenizer, turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
         _check_doubled(made[0], made[1], tokenizer, i)
         ids,counts,n_prompt,n_answer = _fit(*made, max_length, from_front=len(turns) > 2)
-        if n_answer and _lost_end(made, (ids, counts), tokenizer):
-            n_answer -= 1        # the end token is none of the answer's own
+        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)   # the end token is none of the answer's own
         rows['input_ids'].append(ids)
         rows['labels'].append([t if c else -100 for t,c in zip(ids, counts)])
-        for key,n in (('n_cut_prompt', n_prompt), ('n_cut_answer', n_answer), ('n_cut', n_prompt + n_answer)):
-            rows[key].append(n)
+        rows['n_cut_prompt'].append(n_prompt)
+        rows['n_cut_answer'].append(n_answer)
+        rows['n_cut'].append(n_prompt + n_answer)
     return Dataset.from_dict(rows)
 
 def _lost_end(before:tuple, after:tuple, tokenizer) -> bool:

@@ -467,10 +467,19 @@ def sft_arguments(
     its_name = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
     s = settings
     warmup = max(1, s.max_steps//10) if s.warmup_steps is None else s.warmup_steps
-    ours = dict(output_dir=str(output_dir), learning_rate=s.learning_rate, max_steps=s.max_steps, per_device_train_batch_size=s.batch_size,
-                gradient_accumulation_steps=s.accumulation, warmup_steps=warmup, lr_scheduler_type=s.schedule, optim=s.optimizer, weight_decay=s.weight_decay,
-                train_sampling_strategy='group_by_length', seed=s.seed, data_seed=s.seed, logging_steps=s.log_every, save_strategy='no', report_to='none',
-                disable_tqdm=True, bf16=bf16, dataloader_pin_memory=False, use_cpu=str(device).startswith('cpu'), dataset_kwargs={'skip_prepare_dataset': True})
+    ours = dict(output_dir=str(output_dir),
+                learning_rate=s.learning_rate,
+                max_steps=s.max_steps, per_device_train_batch_size=s.batch_size, gradient_accumulation_steps=s.accumulation,
+                warmup_steps=warmup,
+                lr_scheduler_type=s.schedule,
+                optim=s.optimizer, weight_decay=s.weight_decay,
+                train_sampling_strategy='group_by_length',
+                seed=s.seed, data_seed=s.seed,
+                logging_steps=s.log_every, save_strategy='no', report_to='none', disable_tqdm=True,
+                bf16=bf16,
+                dataloader_pin_memory=False,
+                use_cpu=str(device).startswith('cpu'),
+                dataset_kwargs={'skip_prepare_dataset': True})
     return SFTConfig(**{**ours, its_name: checkpointing, **more})
 
 # %% ../nbs/05c_sft.ipynb #a191db2b
@@ -689,15 +698,26 @@ def _gained(before:tuple, after:tuple, lesson:_Lesson) -> dict:
     examples = [dict(prompt=_last_prompt(t), reference=t[-1]['content'], before=b, after=a)
                 for t,b,a in zip(_shown(lesson), said, says)]
     interval = bootstrap_ratio(now - was, count, 2000, seed=lesson.settings.seed).interval
-    return dict(loss_before=(was.sum()/count.sum()).item(), loss_after=(now.sum()/count.sum()).item(),
-                ci=interval, n_tokens=int(count.sum()), examples=examples)
+    n = count.sum()
+    return dict(loss_before=(was.sum()/n).item(),
+                loss_after=(now.sum()/n).item(),
+                ci=interval,
+                n_tokens=int(n),
+                examples=examples)
 
 def _told(lesson:_Lesson) -> dict:
     "What was learned from, in numbers and names."
     form = lesson.form
-    return dict(n_examples=len(lesson.held), n_train=len(lesson.train), n_used=len(lesson.rows), n_overlap=lesson.n_overlap,
-                n_cut=_n_cut(lesson.rows), separator=form.separator, prompt_form=asdict(form),
-                max_length=lesson.settings.max_length, mapping=lesson.train.mapping, warnings=lesson.warnings)
+    return dict(n_examples=len(lesson.held),
+                n_train=len(lesson.train),
+                n_used=len(lesson.rows),
+                n_overlap=lesson.n_overlap,
+                n_cut=_n_cut(lesson.rows),
+                separator=form.separator,
+                prompt_form=asdict(form),
+                max_length=lesson.settings.max_length,
+                mapping=lesson.train.mapping,
+                warnings=lesson.warnings)
 
 def _draw(rows, n:int, seed:int):
     "At most so many rows, drawn by chance."
@@ -738,8 +758,7 @@ def finetune(
     "Fine-tune a model on pairs, measure it on held-out pairs, and write adapter and merged model."
     s = replace(settings or SFTSettings(), **changes)
     device,folder,times = resolve_device(device),Path(folder),{}
-    for name in (('adapter', 'merged') if s.method == 'lora' else ('merged',)):
-        check_output(folder/name, name)   # before anything is trained
+    for name in ('adapter', 'merged')[s.method == 'full':]: check_output(folder/name, name)   # before anything is trained
     with timed(times, 'open'): model,tokenizer,base = _taken(model_or_folder, tokenizer, device)
     with timed(times, 'look'): lesson = _prepared(model, tokenizer, train_pairs, val_pairs, s)
     s = lesson.settings
@@ -753,5 +772,5 @@ def finetune(
     if silent: lesson.warnings.append(f'{len(silent)} adapters got no gradient in the first step, {silent[0]} for one: {why_silent(model)}')
     sample = torch.tensor(lesson.held_rows['input_ids'][:1], device=device)
     with timed(times, 'write'): merged = _written(model, tokenizer, folder, lesson.form, base, sample, s)
-    return dict(_gained(before, after, lesson), **_told(lesson), trained_share=share, merge_max_diff=merged['max_output_diff'],
-                history=history, times=times, peak_bytes=peak)
+    measured = dict(trained_share=share, merge_max_diff=merged['max_output_diff'], history=history, times=times, peak_bytes=peak)
+    return {**_gained(before, after, lesson), **_told(lesson), **measured}
