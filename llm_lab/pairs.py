@@ -363,10 +363,12 @@ def asked_as(
     if form.kind == 'template' and not getattr(tokenizer, 'chat_template', None):
         from transformers import AutoTokenizer
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
-    def ids_of(prompt:str) -> list[int]:
-        typed = form.separator if form.kind == 'separator' else ''
-        return form.prompt_ids(tokenizer, prompt.removesuffix(typed) if typed else prompt)
-    return ids_of
+    return partial(_asked_ids, form, tokenizer)
+
+def _asked_ids(form:PromptForm, tokenizer, prompt:str) -> list[int]:
+    "A prompt in its form; a separator that was typed along counts once."
+    typed = form.separator if form.kind == 'separator' else ''
+    return form.prompt_ids(tokenizer, prompt.removesuffix(typed) if typed else prompt)
 
 # %% ../nbs/05b_pairs.ipynb #84f5c547
 def _with_template(tokenizer, form:PromptForm):
