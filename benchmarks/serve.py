@@ -86,20 +86,25 @@ def start(server, folder, python):
 async def one(client, url, body):
     "(text, seconds to the first token, number of tokens) of a streamed answer."
     begin = time.perf_counter()
-    first, text, n = None, '', 0
     if not body['is_quiet']: body |= dict(stream_options=dict(include_usage=True))
     body = {k: v for k, v in body.items() if k != 'is_quiet'}
-    async with client.stream('POST', url + '/v1/completions', json=body | dict(stream=True)) as r:
-        if r.status_code != 200: return None, None, 0
-        async for line in r.aiter_lines():
-            if not line.startswith('data: {'): continue
-            told = json.loads(line[6:])
-            n = (told.get('usage') or {}).get('completion_tokens') or n
-            choices = told.get('choices') or [{}]
-            if choices[0].get('text'):
-                first = first or time.perf_counter() - begin
-                text += choices[0]['text']
-    return text, first, n
+    for attempt in range(3):             # a server may close a connection just when it is used again: then nothing was answered, and every client asks once more
+        first, text, n = None, '', 0
+        try:
+            async with client.stream('POST', url + '/v1/completions', json=body | dict(stream=True)) as r:
+                if r.status_code != 200: return None, None, 0
+                async for line in r.aiter_lines():
+                    if not line.startswith('data: {'): continue
+                    told = json.loads(line[6:])
+                    n = (told.get('usage') or {}).get('completion_tokens') or n
+                    choices = told.get('choices') or [{}]
+                    if choices[0].get('text'):
+                        first = first or time.perf_counter() - begin
+                        text += choices[0]['text']
+            return text, first, n
+        except httpx.TransportError:
+            if text: break
+    return None, None, 0
 
 async def load(url, name, prompts, clients, requests, tokens, is_quiet):
     "What many clients saw."
