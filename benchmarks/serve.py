@@ -75,8 +75,8 @@ def start(server, folder, python):
         url = url or next(iter(re.findall(r'http://[\d.:]+\d', out.read())), None)
         try:
             if url and httpx.get(url + '/health').status_code == 200:
-                known = httpx.get(url + '/v1/models').json()['data']
-                return process, url, str(folder) if server == 'transformers serve' else known[0]['id']
+                if server == 'transformers serve': return process, url, str(folder)     # its list of models asks the Hub
+                return process, url, httpx.get(url + '/v1/models').json()['data'][0]['id']
         except httpx.TransportError: pass
         time.sleep(.2)
     out.seek(0)
