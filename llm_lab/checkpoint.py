@@ -273,6 +273,9 @@ def read_checkpoint(
     from llm_lab.tokenizer import Tokenizer
     folder = Path(folder)
     _check_whole(folder, verify)
+    if (folder/'.metadata').is_file():           # in parts, as page 12a_sharded writes it
+        from llm_lab.sharded import read_sharded
+        return read_sharded(folder, changes, dtype)
     config,unknown = read_config(folder)
     has_tokenizer = (folder/'tokenizer.json').exists()
     with ThreadPoolExecutor(1) as pool:          # a large vocabulary takes as long as the weights: read both at once

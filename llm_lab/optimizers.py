@@ -49,6 +49,36 @@ def _orthogonalize_parts(updates:Tensor, splits:list) -> Tensor:
     even = orthogonalize(stack)*longer
     return even.reshape(updates.shape)
 
+def _here(t:Tensor) -> Tensor:
+    "The part of a tensor that this process holds: all of it, unless FSDP has spread it."
+    return t.to_local() if hasattr(t, 'to_local') else t
+
+def _chunk_sizes(n:int, n_parts:int) -> list:
+    "How FSDP cuts n rows among processes: even parts, the last ones shorter or empty."
+    part = -(-n//n_parts)
+    return [max(0, min(part, n - i*part)) for i in range(n_parts)]
+
+def _swap(t:Tensor, cut:int, join:int, n_join:int, group) -> Tensor:
+    "Send every process its chunk of one dimension, and put what they send together along another."
+    out = t.split(_chunk_sizes(t.shape[cut], group.size()), cut)
+    shapes = []
+    for size in _chunk_sizes(n_join, group.size()):
+        shape = list(out[group.rank()].shape)
+        shape[join] = size
+        shapes.append(shape)
+    n_got = [math.prod(shape) for shape in shapes]
+    got = t.new_empty(sum(n_got))
+    flat = torch.cat([part.flatten() for part in out])
+    torch.distributed.all_to_all_single(got, flat, n_got, [part.numel() for part in out], group=group)
+    return torch.cat([part.view(shape) for part,shape in zip(got.split(n_got), shapes)], join)
+
+def _orthogonalize_spread(updates:Tensor, splits:list, like:Tensor) -> Tensor:
+    "Some rows of every matrix become all rows of some matrices, which this process evens out; then back."
+    group = like.device_mesh.get_group()
+    whole = _swap(updates, 0, 1, len(like), group)                         # (some matrices, all rows, columns)
+    if len(whole): whole = _orthogonalize_parts(whole, splits)
+    return _swap(whole, 1, 0, len(updates), group)                         # (all matrices, some rows, columns)
+
 class Muon(torch.optim.Optimizer):
     "Muon for the matrices inside the blocks, AdamW for everything else."
     def __init__(self,
@@ -75,10 +105,14 @@ class Muon(torch.optim.Optimizer):
         momentum = group['momentum']
         for p in params:
             if not self.state[p]: self.state[p]['momentum'] = torch.zeros_like(p)
-        momenta = [self.state[p]['momentum'] for p in params]
+        momenta = [_here(self.state[p]['momentum']) for p in params]
+        first = params[0]
+        grads = [_here(g) for g in grads]
+        params = [_here(p) for p in params]
         torch._foreach_lerp_(momenta, grads, 1 - momentum)
-        ahead = torch._foreach_lerp(grads, momenta, momentum)              # looking one step ahead
-        updates = _orthogonalize_parts(torch.stack(ahead), group['splits'])
+        ahead = torch.stack(torch._foreach_lerp(grads, momenta, momentum))  # looking one step ahead
+        is_spread = hasattr(first, 'device_mesh')
+        updates = _orthogonalize_spread(ahead, group['splits'], first) if is_spread else _orthogonalize_parts(ahead, group['splits'])
         torch._foreach_mul_(params, 1 - lr*group['weight_decay'])
         torch._foreach_add_(params, list(updates), alpha=-lr)
 
@@ -94,9 +128,11 @@ class Muon(torch.optim.Optimizer):
             state['step'] = torch.tensor(0.)
             state['exp_avg'] = torch.zeros_like(p)
             state['exp_avg_sq'] = torch.zeros_like(p)
-        averages = [self.state[p]['exp_avg'] for p in params]
-        squares = [self.state[p]['exp_avg_sq'] for p in params]
+        averages = [_here(self.state[p]['exp_avg']) for p in params]
+        squares = [_here(self.state[p]['exp_avg_sq']) for p in params]
         steps = [self.state[p]['step'] for p in params]
+        grads = [_here(g) for g in grads]
+        params = [_here(p) for p in params]
         is_cpu = params[0].device.type == 'cpu'
         beta1,beta2 = group['betas']
         adamw(params, grads, averages, squares, [], steps, fused=is_cpu, foreach=not is_cpu,
