@@ -295,34 +295,38 @@ def _scratch() -> Path:
 
 _guards = []
 
+def _tables(rows):
+    "Pairs (text, source), or `Rows` of them, as Arrow tables of some megabytes."
+    import pyarrow as pa
+    texts,sources,size = [],[],0
+    def made():
+        table = pa.table(dict(text=pa.array(texts, pa.string()), source=pa.array(sources, pa.string())))
+        texts.clear()
+        sources.clear()
+        return table
+    for row in rows:
+        if isinstance(row, Rows):
+            if texts: yield made()
+            size = 0
+            yield pa.table(dict(text=row.texts, source=row.where))
+            continue
+        texts.append(row[0])
+        sources.append(row[1])
+        size += len(row[0])
+        if size > 2**22 or len(texts) == 10_000:
+            yield made()
+            size = 0
+    if texts: yield made()
+
 def _to_arrow(rows, folder=None):
     "Write pairs (text, source), or `Rows`, to an Arrow file, batch by batch, and map it."
-    import pyarrow as pa
     from datasets import Dataset, Features, Value
     from datasets.arrow_writer import ArrowWriter
     folder = Path(tempfile.mkdtemp(dir=_scratch()) if folder is None else folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = str(folder/f'data-{time.time_ns():x}.arrow')
-    texts,sources,size = [],[],0
     with ArrowWriter(path=path, features=Features(text=Value('string'), source=Value('string'))) as writer:
-        def flush():
-            writer.write_table(pa.table(dict(text=pa.array(texts, pa.string()), source=pa.array(sources, pa.string()))))
-            texts.clear()
-            sources.clear()
-        for row in rows:
-            if isinstance(row, Rows):
-                if texts: flush()
-                size = 0
-                writer.write_table(pa.table(dict(text=row.texts, source=row.where)))
-                continue
-            text,source = row
-            texts.append(text)
-            sources.append(source)
-            size += len(text)
-            if size > 2**22 or len(texts) == 10_000:
-                flush()
-                size = 0
-        if texts: flush()
+        for table in _tables(rows): writer.write_table(table)
         writer.finalize()
     return Dataset.from_file(path)
 
