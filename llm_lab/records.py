@@ -288,7 +288,7 @@ def _csv_records(waiting:_Waiting, lose, dialect:_Dialect, max_bytes:int=2**26, 
         first = pull()
         if first is None: return
         n,line = first
-        if not line.strip():
+        if not line.strip() and dialect.delimiter not in line:
             yield n, None, n
             continue
         if '"' not in line and not dialect.escape:
