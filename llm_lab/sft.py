@@ -510,11 +510,12 @@ def make_trainer(
 
 def run_trainer(
     trainer,         # from `make_trainer`
+    resume_from:str|None=None,  # a checkpoint of the same training; None: from the beginning
 ) -> list[dict]:     # step, loss, learning_rate, grad_norm of each record
     "Run a trainer, give the model back as it was but for its weights, and return the history of its steps."
     model = trainer.model
     with torch.random.fork_rng(), training_mode(model):
-        trainer.train()   # afterwards every part is in the mode it was in
+        trainer.train(resume_from_checkpoint=resume_from)   # afterwards every part is in the mode it was in
     model.__dict__.pop('forward', None)                                   # TRL's own way to the loss
     if trainer.had_cache is not None:
         model.config.use_cache = trainer.had_cache
