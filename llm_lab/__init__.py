@@ -27,6 +27,7 @@ _names = {
     'generation': 'Generator',
     'slots': 'SlotEngine TextRequest',
     'chat': 'Chat ChatModel add_chat_tokens grow_vocab python_questions',
+    'calls': 'find_calls describe_functions',
     'api': 'Service',
     'serve': 'ServeSettings serving',
     'server': 'open_service',

@@ -318,7 +318,7 @@ def run_experiment(
         unfinished = folder/f'unfinished-{experiment.key}'
         result = _train_and_measure(experiment, folder/'adapter', unfinished, progress)
         write_json(folder/'result.json', result)
-        for old in folder.glob('unfinished-*'): shutil.rmtree(old)
+        shutil.rmtree(unfinished)
     free_memory()
     return dict(result, adapter=str(folder/'adapter'))
 
@@ -357,7 +357,9 @@ def run_experiments(
     plans = {}
     for model,data,task in experiments:
         place = Path(output_dir)/_folder_name(model, data)
-        plans[place] = plan_experiment(RunOptions(model, data, task, **sizes), config, **changes)
+        plan = plan_experiment(RunOptions(model, data, task, **sizes), config, **changes)
+        if plans.setdefault(place, plan) != plan:
+            raise ValueError(f'two experiments would share the folder {place}: run one of them with an output_dir of its own')
     for place,plan in plans.items():          # whatever is wrong ends it before anything is trained
         if not known_result(plan, place): look_at(plan)
     return [run_experiment(plan, place) for place,plan in plans.items()]

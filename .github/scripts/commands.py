@@ -16,7 +16,7 @@ added = [(r'llm-lab run\b', '--dry-run', 'a whole run takes minutes: the check n
          (r'llm-lab finetune\b.*--task(?!.*max.steps)', '--max-steps 1 --max-eval 2', 'the usual number takes minutes')]
 flags = {'--accept', '--verify', '--json', '--exercises', '--force', '--show-info', '--show_info'}   # options that take no value
 # Lines that are not run, and why
-left_out = [(r'COMMAND', 'stands for any command'), (r'llm-lab …', 'stands for any command')]
+left_out = [(r'^llm-lab \w+: ', 'what a command says, not a command'), (r'COMMAND', 'stands for any command'), (r'llm-lab …', 'stands for any command')]
 
 def texts(path):
     "What a reader sees of a document: prose as it is, outputs as code."
