@@ -114,7 +114,7 @@ def choose_vocab_size(
     facts:TextFacts,  # of the text
 ) -> int:             # a multiple of 64
     "How many tokens a text can teach."
-    size = 512*(facts.n_chars/150_000)**0.5
+    size = 512*(facts.n_chars/330_000)**0.58
     size = max(size, 384)
     size = min(size, 4096)
     size += min(1.5*facts.n_wide, size)          # the rarer characters stay bytes
