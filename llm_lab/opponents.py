@@ -286,6 +286,21 @@ def _part_scores(
         out['against'][name] = dict(ratio=float(ratio), low=ratio.low, high=ratio.high)
     return out
 
+# %% ../nbs/06d_opponents.ipynb #41cf30e6
+def _bits_of_part(
+    at:np.ndarray,     # places of its documents
+    bits:dict,         # {opponent: (N,) bits} of all documents
+    files:dict,        # {opponent: bits} of the part as one file
+    alone:np.ndarray,  # (N,) what deflate needs for each document
+) -> dict:             # {opponent: bits of each of its documents}
+    "What everyone needs for the documents of a part; what is known for the file only is spread over them."
+    here = {name: b[at] for name,b in bits.items()}
+    for name,n in files.items():
+        like = name.replace('xz', 'ppmd').replace('gzip', 'ppmd')
+        shape = bits.get(like, alone)[at]
+        here[name] = n*shape/shape.sum()
+    return here
+
 def heldout_scores(
     model:object,             # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
     texts:list,               # held-out documents
@@ -311,10 +326,7 @@ def heldout_scores(
     alone = _deflate_bits(texts)
     parts = {}
     for name,at in places.items():
-        here = {k: b[at] for k,b in bits.items()}
-        for k,n in files[name].items():                                # known for the file: spread over its documents
-            shape = bits.get(k.replace('xz', 'ppmd').replace('gzip', 'ppmd'), alone)[at]
-            here[k] = n*shape/shape.sum()
+        here = _bits_of_part(at, bits, files[name], alone)
         parts[name] = _part_scores((n_bytes*per_byte)[at], n_bytes[at], here, seed)
     out = dict(
         documents=len(texts),
