@@ -1,5 +1,5 @@
 """Language-model work end to end, in notebooks: clean, pack, train, checkpoint, fine-tune, measure."""
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 import warnings as _warnings
 from importlib import import_module as _import
@@ -27,7 +27,9 @@ _names = {
     'generation': 'Generator',
     'slots': 'SlotEngine TextRequest',
     'chat': 'Chat ChatModel add_chat_tokens grow_vocab python_questions',
-    'serve': 'ServeSettings Service serving',
+    'api': 'Service',
+    'serve': 'ServeSettings serving',
+    'server': 'open_service',
     'llama_cpp': 'LlamaCppEngine',
     'checkpoint': 'CheckpointManager',
     'opening': 'open_model load_model get_model_info',
@@ -49,6 +51,9 @@ _names = {
     'report': 'write_report write_model_card',
     'experiments': 'get_memory_optimized_config read_config run_experiments training_memory',
     'export': 'export_gguf export_onnx quantize_int8 read_gguf',
+    'scale': 'spread shard_model gather_model bytes_per_step estimate_time',
+    'sharded': 'ShardedCheckpoints read_sharded',
+    'shards': 'shard_files clean_shards read_shards stream_shards encode_shards',
     'plan': 'RunSettings',
     'run': 'run_lab',
 }

@@ -16,7 +16,7 @@ import json, math, os, re, shutil, struct, warnings
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from fastcore.basics import patch
-from .files import (OutputError, check_output, find_damage, folder_lock, foreign_files, is_ours,
+from .files import (OutputError, check_output, check_readable, find_damage, folder_lock, foreign_files, is_ours,
                            read_json, read_manifest, settle, sha256_of, write_folder)
 from .runtime import check_range, process_rank, resolve_device
 
@@ -254,6 +254,9 @@ def _read_run(folder:Path) -> tuple:
     def tensors_of(name): return read_tensors(folder/name) if (folder/name).exists() else {}
     state = read_json(folder/'training_state.json')
     optimizer = from_plain(state.pop('optimizer', None), tensors_of('optimizer.safetensors'))
+    if optimizer is not None:
+        from llm_lab.optimizers import check_optimizer_form
+        check_optimizer_form(optimizer)
     for k in ('config', 'tokenizer', 'tied', 'run', 'versions'): state.pop(k, None)
     return from_plain(state, tensors_of('rng.safetensors')), optimizer
 
@@ -273,6 +276,9 @@ def read_checkpoint(
     from llm_lab.tokenizer import Tokenizer
     folder = Path(folder)
     _check_whole(folder, verify)
+    if (folder/'.metadata').is_file():           # in parts, as page 12a_sharded writes it
+        from llm_lab.sharded import read_sharded
+        return read_sharded(folder, changes, dtype)
     config,unknown = read_config(folder)
     has_tokenizer = (folder/'tokenizer.json').exists()
     with ThreadPoolExecutor(1) as pool:          # a large vocabulary takes as long as the weights: read both at once
@@ -553,6 +559,7 @@ def _holder(path:Path) -> Path:
     if path.is_file():
         if said := _advice_for([path.name]): raise ValueError(f'{path} cannot be opened here: {said}')
         return path
+    check_readable(path)
     manifest = read_manifest(path)
     if manifest and manifest['kind'] not in ('run', 'tokens', 'tokenizer', 'export'): return path
     if found := newest(path): return found

@@ -602,7 +602,7 @@ commands = [
         ('llm-lab train test --input-file my.txt --max-iters 50', 'llm-lab train test --max-iters 100', 'llm-lab train test2 --init-from-model test --max-iters 50')),
     Command('generate', _models, 'terminal.generate', 'Continue a prompt, and show the text as it is written.', ('llm-lab generate test "Once upon a time"', 'llm-lab generate test')),
     Command('chat', _models, 'chat.chat_command', 'Talk to a model, and see each answer as it is written.', ('llm-lab chat test', 'llm-lab chat test --system "Be brief." --temperature 0')),
-    Command('serve', _models, 'serve.serve_command', "Serve a model: a page to talk to it, and OpenAI's API for programs.", ('llm-lab serve test', 'llm-lab serve test --port 8080 --engine llama.cpp')),
+    Command('serve', _models, 'server.serve_command', "Serve a model: a page to talk to it, and OpenAI's API for programs.", ('llm-lab serve test', 'llm-lab serve test --port 8080 --engine llama.cpp')),
     Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it.',
         ('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20',)),
     Command('merge', _models, 'cli.merge', 'Merge a LoRA adapter into its base model and certify that the outputs are the same.', ('llm-lab merge test tuned/adapter merged',)),

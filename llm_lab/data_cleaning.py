@@ -365,10 +365,14 @@ def clean_dataset(
     progress:bool|None=None, # None: a bar on a terminal only
     num_proc:int|None=None,  # processes; None: this one
     ledger:Ledger|None=None, # what reading these rows left behind: cleaning goes on in a copy of it; None: a new one
+    engine:str='datasets',   # 'datasets': here; 'ray' or 'processes': shard by shard, see page 12b_shards
 ):                           # (the rows that stay, the `Ledger`)
     "Apply rules in order and account for every row."
     if not hasattr(ds, '__len__'):
         raise TypeError(f'{type(ds).__name__} has no length: stream through ds.map(rule, batched=True), or load it with prepare_dataset')
+    if engine != 'datasets':
+        from llm_lab.shards import clean_on
+        return clean_on(ds, rules, engine, num_proc or 2, ledger)
     if rules is None: rules = default_rules()
     if isinstance(rules, Rule): rules = [rules]
     check_text_column(ds)

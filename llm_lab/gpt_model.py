@@ -406,13 +406,14 @@ def _fill_vocab(config:GPTConfig, tokenizer) -> GPTConfig:
 def _check_memory(c:GPTConfig) -> None:
     "Refuse a model that this machine cannot hold, before it tries."
     if torch.get_default_device().type == 'meta': return
-    import psutil
     heads = (2*c.n_head + 2*c.n_kv_head)*c.head_dim
     block = c.n_embd*(heads + c.n_inner*(3 if c.is_gated else 2))
     n_rows = c.vocab_size*(1 if c.tie_weights else 2)
     if not c.has_rope: n_rows += c.block_size
     n_params = c.n_layer*block + n_rows*c.n_embd
     n_bytes = 4*n_params
+    if n_bytes < 2e9: return
+    import psutil
     total = psutil.virtual_memory().total
     if n_bytes > total:
         raise ValueError(f'this model takes {n_bytes/1e9:,.0f} GB in float32, and the machine has {total/1e9:,.0f} GB: '

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'safetensors_header', 'ModelFilesError', 'ModelReport', 'check_folder', 'describe_other', 'LocalHub',
            'has_tokenizer', 'check_token_ids', 'wanted_files', 'ByteBar', 'folder_state', 'fetch_model',
-           'cached_snapshot', 'is_offline', 'fetch_to_cache', 'fetch_config', 'fetch_data_files', 'copy_from_cache']
+           'cached_snapshot', 'is_offline', 'fetch_to_cache', 'fetch_config', 'copy_from_cache', 'fetch_data_files']
 
 # %% ../nbs/00c_hub.ipynb #7c8bc105
 import fnmatch, json, logging, os, re, shutil, threading, time
@@ -92,7 +92,6 @@ def _weight_names(folder:Path, listed) -> tuple[list[str], dict]:  # the files; 
             return sorted(set(where.values())), where
     return ['model.safetensors'], {}
 
-# %% ../nbs/00c_hub.ipynb #f2c2f08f
 def _is_json(path:Path, full:bool) -> bool:
     "Parse it; or, where a large file has to be judged in a hurry, look at both ends."
     if full or path.stat().st_size < 1 << 16:
@@ -283,8 +282,21 @@ def _spoil(data:bytes, what:str, n:int) -> bytes:
     if what == 'null': return re.sub(rb'"size": \d+', b'"size": null', data)
     return data
 
+def _send_body(request, data:bytes, what:str, n:int):
+    "Cut short, slowly, or with a pause at the end, as a fault wants it."
+    if what in ('drop', 'stall'):
+        data = data[:n]
+        request.close_connection = True
+    step = n if what == 'slow' else 1 << 20
+    try:
+        for i in range(0, len(data), step):
+            request.row['bytes'] += request.wfile.write(data[i:i+step])
+            if what == 'slow': time.sleep(.05)
+        if what == 'stall': time.sleep(1)
+    except OSError: pass                                         # the client hung up
+
 def _hub_handler(hub:LocalHub):
-    "The HTTP side of `LocalHub`: a request handler class."
+    "The HTTP side of `LocalHub`, a request handler class: it sends what the Hub answers, with or without a fault."
     from http.server import BaseHTTPRequestHandler
     from urllib.parse import unquote
     class Handler(BaseHTTPRequestHandler):
@@ -312,18 +324,7 @@ def _hub_handler(hub:LocalHub):
             self.send_response(status)
             for k,v in {**headers, 'Content-Length': len(data)}.items(): self.send_header(k, v)
             self.end_headers()
-            if self.command == 'GET': self.write(data, fault['what'], fault['n'])
-        def write(self, data, what, n):
-            if what in ('drop', 'stall'):
-                data = data[:n]
-                self.close_connection = True
-            step = n if what == 'slow' else 1 << 20
-            try:
-                for i in range(0, len(data), step):
-                    self.row['bytes'] += self.wfile.write(data[i:i+step])
-                    if what == 'slow': time.sleep(.05)
-                if what == 'stall': time.sleep(1)
-            except OSError: pass                                 # the client hung up
+            if self.command == 'GET': _send_body(self, data, fault['what'], fault['n'])
     return Handler
 
 # %% ../nbs/00c_hub.ipynb #1817a30d
@@ -537,7 +538,6 @@ def _ask_hub(name, revision, token, url) -> tuple[str, dict]:  # the commit; fil
     info = _persist(lambda: api.model_info(name, revision=revision, files_metadata=True), name, revision, url)
     return info.sha, _check_listing(info.siblings, name, url)
 
-# %% ../nbs/00c_hub.ipynb #690c605e
 def _is_right(path:Path, sibling) -> bool:
     "Whether a file here has the content that the Hub has."
     if not path.is_file() or path.stat().st_size != sibling.size: return False
@@ -725,6 +725,27 @@ def fetch_config(
     kw = dict(revision=revision, token=token, endpoint=url, cache_dir=_cache_dir())
     return Path(_persist(lambda: hf_hub_download(name, file, **kw), name, revision, url)).parent
 
+def copy_from_cache(
+    snapshot:str|Path,       # its folder in the cache
+    folder:str|Path,         # where it should be
+    name:str,                # its name on the Hub
+    revision:str|None=None,  # as asked for
+) -> None:
+    "Give a folder its own copy of a cached model."
+    snapshot,folder = Path(snapshot),Path(folder)
+    with _filling(folder, name):
+        if not folder_state(folder, revision, name)[0]: return
+        partial = _partial(folder)
+        partial.mkdir(parents=True, exist_ok=True)
+        entries = {}
+        for f in wanted_files([p.name for p in snapshot.iterdir()]):
+            (partial/f).unlink(missing_ok=True)
+            shutil.copyfile(snapshot/f, partial/f)
+            stat = (partial/f).stat()
+            entries[f] = dict(size=stat.st_size, sha256=sha256_of(partial/f), mtime_ns=stat.st_mtime_ns)
+        write_json(partial/'manifest.json', dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
+        _commit(folder)
+
 # %% ../nbs/00c_hub.ipynb #1a3e5aa9
 def fetch_data_files(
     name:str,                # of a dataset on the Hub
@@ -755,25 +776,3 @@ def _cached_data_files(name:str, pattern:str) -> list[Path]:
     if not found: raise ModelFilesError(f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
     return found
 
-
-# %% ../nbs/00c_hub.ipynb #af74fc4c
-def copy_from_cache(
-    snapshot:str|Path,       # its folder in the cache
-    folder:str|Path,         # where it should be
-    name:str,                # its name on the Hub
-    revision:str|None=None,  # as asked for
-) -> None:
-    "Give a folder its own copy of a cached model."
-    snapshot,folder = Path(snapshot),Path(folder)
-    with _filling(folder, name):
-        if not folder_state(folder, revision, name)[0]: return
-        partial = _partial(folder)
-        partial.mkdir(parents=True, exist_ok=True)
-        entries = {}
-        for f in wanted_files([p.name for p in snapshot.iterdir()]):
-            (partial/f).unlink(missing_ok=True)
-            shutil.copyfile(snapshot/f, partial/f)
-            stat = (partial/f).stat()
-            entries[f] = dict(size=stat.st_size, sha256=sha256_of(partial/f), mtime_ns=stat.st_mtime_ns)
-        write_json(partial/'manifest.json', dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
-        _commit(folder)

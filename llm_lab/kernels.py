@@ -119,6 +119,11 @@ def rms_norm(
     return out.to(x.dtype)                                 # autocast may have made it float32
 
 # %% ../nbs/03e_kernels.ipynb #d77496bf
+def _add_product(total:Tensor, a:Tensor, b:Tensor) -> None:
+    "Add `a @ b` to a large table, without a second table where the types agree."
+    if a.dtype == total.dtype: total.addmm_(a, b)
+    else: total += a @ b
+
 class LinearCrossEntropy(torch.autograd.Function):
     "Sum of the cross entropies of `x @ weight.T`, in pieces; the gradients are made on the way forward."
     @staticmethod
@@ -133,12 +138,11 @@ class LinearCrossEntropy(torch.autograd.Function):
         loss = x.new_zeros((), dtype=_sum_dtype(x.dtype))
         dx = torch.empty_like(x) if needs_grad else None
         dw = torch.zeros_like(weight) if needs_grad else None
-        n = max(64, 2**21//len(weight))                    # rows whose scores fit the cache
+        n = max(256, 2**21//len(weight))                   # rows: few scores at a time, and not too many passes over dw
         for i in range(0, len(x), n):
             piece = x[i:i+n]
-            t = targets[i:i+n, None]
-            is_real = t >= 0
-            t = t.clamp(min=0)
+            is_real = targets[i:i+n, None] >= 0
+            t = targets[i:i+n, None].clamp(min=0)
             scores = piece @ w.T                           # (n, V)
             if not needs_grad:
                 logs = scores.to(loss.dtype).log_softmax(-1)
@@ -150,7 +154,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             p.scatter_add_(1, t, p.new_full(t.shape, -1.)) # d loss / d scores
             p.mul_(is_real)
             torch.mm(p, w, out=dx[i:i+n])
-            dw += p.T @ piece
+            _add_product(dw, p.T, piece)
         ctx.save_for_backward(dx, dw)
         return loss
 

@@ -95,8 +95,8 @@ def find_model(
 # %% ../nbs/00_loader.ipynb #9c016dc2
 _torch_name = dict(F64='float64', F32='float32', F16='float16', BF16='bfloat16')
 
-def _convert(file, place:tuple, dtype, piece:int=1 << 17):
-    "Read a tensor piece by piece: only the converted one takes memory, and a piece stays in the processor's cache."
+def _convert(file, place:tuple, dtype, piece:int=1 << 21):
+    "Read a tensor piece by piece: only the converted one takes memory."
     import torch
     stored,shape,first,_ = place
     tensor = torch.empty(shape, dtype=dtype)
@@ -111,7 +111,7 @@ def _convert(file, place:tuple, dtype, piece:int=1 << 17):
                 n = f.readinto(raw)
                 if not n: raise ModelFilesError(f'{file} became shorter while it was read')
                 raw = raw[n:]
-            flat[i:i+piece] = part
+            flat[i:i+piece].copy_(part)
     return tensor
 
 class _OnDisk:

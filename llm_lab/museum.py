@@ -192,6 +192,7 @@ def read_llama2c(
 # %% ../nbs/04a_museum.ipynb #7e8a994d
 def _llama2c_pieces(path:Path) -> tuple:
     "The pieces and scores in a llama2.c tokenizer file."
+    check_readable(path)
     data = path.read_bytes()
     at = 4
     pieces,scores = [],[]

@@ -121,8 +121,7 @@ def _open_transformers(folder:Path, device:str, dtype) -> tuple:
     return model.eval(), model.tokenizer
 
 def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
-    "The model an adapter was made for, with the adapter folded in by PEFT."
-    from peft import PeftModel
+    "The model an adapter was made for, with the adapter folded in."
     from llm_lab.loader import ModelLoader
     base = read_json(folder/'adapter_config.json').get('base_model_name_or_path')
     if not base: raise ValueError(f'{folder/"adapter_config.json"} does not say which model the adapter belongs to: add base_model_name_or_path')
@@ -130,13 +129,18 @@ def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
     except FileNotFoundError: raise FileNotFoundError(f'the adapter {folder} was made for {base!r}, which is not here: fetch it first, or correct '
                                                       'base_model_name_or_path in its adapter_config.json') from None
     theirs = ModelLoader(base_path, device_map=device, dtype=dtype, offline=True, progress=False).load_model()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter('always')
-        adapted = PeftModel.from_pretrained(theirs, str(folder))
-    if lost := [str(w.message) for w in said if 'missing adapter keys' in str(w.message)]:
-        raise ValueError(f'the adapter {folder} does not fit {base!r}: {lost[0][:200]}')
-    merged = adapted.merge_and_unload().eval()
-    return _gpt_or_theirs(merged, folder, base_path, device)
+    return _gpt_or_theirs(_fold_in(theirs, folder), folder, base_path, device)
+
+def _fold_in(model, folder:Path):
+    "A base with its adapter folded in; by PEFT where the adapter has what our page on adapters does not apply."
+    from llm_lab.adapters import load_adapter
+    from llm_lab.lora import merge_lora
+    try: merge_lora(load_adapter(model, folder))
+    except ValueError as e:
+        if 'peft.PeftModel' not in str(e): raise
+        from peft import PeftModel
+        model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    return model.eval()
 
 def _gpt_or_theirs(theirs, folder:Path, base:Path, device:str) -> tuple:
     "A model in memory as a GPT where one can hold it; the tokenizer lies beside the adapter or beside its base."

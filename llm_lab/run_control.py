@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'TrackerLog', 'make_logger', 'plot_history', 'LivePlot',
-           'Progress', 'join_processes', 'agree', 'saver_for', 'earlier_run', 'kept_adapters', 'put_adapters']
+           'Progress', 'LostProcess', 'was_lost', 'join_processes', 'agree', 'saver_for', 'earlier_run',
+           'kept_adapters', 'put_adapters']
 
 # %% ../nbs/03c_run_control.ipynb #64f059f3
-import atexit, json, os, signal, threading, time, warnings
+import atexit, json, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -236,22 +237,42 @@ class Progress:
         if self.plot: self.plot.update(0, is_last=True)
 
 # %% ../nbs/03c_run_control.ipynb #d0871731
+class LostProcess(RuntimeError):
+    "Another process of the same run has ended, so this one cannot go on."
+
+def was_lost(
+    error:BaseException,  # that ended a step
+) -> bool:
+    "Whether an error says that another process no longer answers."
+    if n_processes() == 1 or not isinstance(error, RuntimeError): return False
+    says = str(error).lower()
+    return any(word in says for word in ('connection closed by peer', 'connection reset by peer', 'timed out waiting', 'nccl', 'broken pipe'))
+
+def _one_line_for_a_lost_process(kind, error, trace):
+    "Of several processes that end because of one, each says so in a line."
+    if not issubclass(kind, LostProcess): return sys.__excepthook__(kind, error, trace)
+    print(f'process {process_rank()}: {error}', file=sys.stderr)
+
+# %% ../nbs/03c_run_control.ipynb #ff62f428
 def join_processes(
     model:nn.Module,     # gets the weights of process 0
     data_loader:object,  # must know which part of a step is this process's
+    is_shared_out:bool=False,  # a loader of one process will do: its rows are shared out
 ) -> bool:               # whether this is the first process
     "From here on, the processes that `torchrun` started train as one."
     d = torch.distributed
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not d.is_initialized():
-        d.init_process_group('nccl' if model.device.type == 'cuda' else 'gloo')
+        d.init_process_group('cpu:gloo,cuda:nccl' if model.device.type == 'cuda' else 'gloo')
         atexit.register(d.destroy_process_group)                 # it stays for the next `fit` of this program
+        sys.excepthook = _one_line_for_a_lost_process
     n = n_processes()
     known = getattr(data_loader, 'world_size', 1)
-    if known != n:
+    if known != n and not (is_shared_out and known == 1):
         raise ValueError(f'{n} processes train, but the loader shares its rows among {known}: '
                          f'make it with rank=int(os.environ["RANK"]), world_size={n}')
-    if n > 1:
-        for p in model.parameters(): d.broadcast(p.data, 0)
+    weights = [p.data for p in model.parameters()] if n > 1 else []
+    for w in weights:
+        if not hasattr(w, 'full_tensor'): d.broadcast(w, 0)      # what is spread over the processes already is nobody's copy
     return process_rank() == 0
 
 # %% ../nbs/03c_run_control.ipynb #2459d903
@@ -269,10 +290,12 @@ def agree(
 def saver_for(
     checkpoints:object,            # a saver, or None
     checkpoint_dir:str|Path|None,  # a folder, or None
+    parallel:str|None=None,        # as in `FitSettings`
 ):                   # a saver, or None
     "A folder becomes a saver by way of the checkpoint page, which builds on this one; hence the late import."
     if checkpoints is not None or checkpoint_dir is None: return checkpoints
-    from llm_lab.checkpoint import CheckpointManager
+    if parallel == 'fsdp': from llm_lab.sharded import ShardedCheckpoints as CheckpointManager
+    else: from llm_lab.checkpoint import CheckpointManager
     return CheckpointManager(Path(checkpoint_dir).name, root=Path(checkpoint_dir).parent)
 
 # %% ../nbs/03c_run_control.ipynb #e6f71ded
@@ -303,7 +326,7 @@ def earlier_run(
     where = getattr(saver, 'checkpoint_dir', 'this place')
     _check_same(found, model, where)
     put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
-    model.load_state_dict(found.state_dict())
+    if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())   # else the weights come later, each process its part
     warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
     return found.train_state
 

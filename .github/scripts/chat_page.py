@@ -16,10 +16,11 @@ if not find_spec('playwright') or not chromium:
 import torch
 from playwright.sync_api import sync_playwright
 from pydoc_data.topics import topics
+from llm_lab.api import Service
 from llm_lab.batches import GPTDataLoader
 from llm_lab.chat import ChatModel, add_chat_tokens, grow_vocab
 from llm_lab.gpt_model import GPT, GPTConfig
-from llm_lab.serve import ServeSettings, Service, serving
+from llm_lab.serve import serving
 from llm_lab.tokenizer import Tokenizer
 
 shots = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -132,7 +133,7 @@ def other_looks(browser, url):
     shot(page, '7-phone-settings')
 
 def main():
-    with serving(Service(ChatModel(small_model(), name='small <b>'), ServeSettings(port=0))) as url, sync_playwright() as p:
+    with serving(Service(ChatModel(small_model(), name='small <b>'))) as url, sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
         page = browser.new_context(viewport=dict(width=1000, height=720)).new_page()
         said = []

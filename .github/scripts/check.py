@@ -63,11 +63,14 @@ def check_readme():
 def check_pages():
     "Every page runs, and the number of pages that ran is the number there is."
     workers = '2' if posix and (os.cpu_count() or 1) > 1 else '0'
-    cmd = [bin_dir/'nbdev_test', '--do_print', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
+    cmd = [bin_dir/'nbdev_test', '--do_print', '--timing', '--n_workers', workers, *(['--flags', 'slow'] if slow else [])]
     start = time.time()
     code, out = sh(*cmd, PYTHONUNBUFFERED='1', MPLBACKEND='agg', **({'OMP_NUM_THREADS': '1'} if workers == '2' else {}))
     ran, failed = set(re.findall(r'- Completed .*?([\w.-]+\.ipynb)', out)), set(re.findall(r'^\t(\S+\.ipynb)', out, re.M))
-    for p in pages: note(f'page {p.name}', p.name in ran and p.name not in failed and (code == 0 or bool(failed)), '' if p.name in ran else 'it did not run')
+    took = dict(re.findall(r'^(\S+\.ipynb): (\d+) secs', out, re.M))           # printed where all pages passed
+    for p in pages:
+        passed = p.name in ran and p.name not in failed and (code == 0 or bool(failed))
+        note(f'page {p.name}' + (f', {took[p.name]} s' if p.name in took else ''), passed, '' if p.name in ran else 'it did not run')
     note(f'{len(ran)} of {len(pages)} pages ran in {time.time()-start:.0f} s', len(ran) == len(pages) > 0 and (code == 0) == (not failed))
     if code: print(out[-6000:])
 
@@ -187,6 +190,16 @@ def as_script(page):
         parts.append(code if language == 'python' else f"subprocess.run(['bash', '-euc', {code!r}], check=True)")
     return '\n'.join(parts) if len(parts) > 2 else ''
 
+def not_parsed(text):
+    "Recipes for other machines, which cannot run here: bash and YAML that does not parse."
+    import yaml
+    for code in re.findall(r'(?ms)^```bash\n(.*?)^```$', text):
+        status, out = sh('bash', '-n', '-c', code) if posix else (0, '')
+        if status: yield out
+    for code in re.findall(r'(?ms)^```yaml\n(.*?)^```$', text):
+        try: list(yaml.safe_load_all(code))
+        except yaml.YAMLError as e: yield str(e)
+
 def unknown_messages(text, code):
     "Messages of the first column of a table that no module says."
     for said in re.findall(r'(?m)^\| `([^`]+)` \|', text):
@@ -200,11 +213,12 @@ def check_guides():
         links = [t for t in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match(r'[a-z]+:|#', t)]
         gone = [t for t in links if not (page.parent/t.partition('#')[0]).exists()]
         unknown = list(unknown_messages(text, code)) if page.stem == 'troubleshooting' else []
+        broken = list(not_parsed(text))
         script = as_script(page)
         with tempfile.TemporaryDirectory() as d:
             env = dict(PYTHONPATH=str(root), HF_HUB_OFFLINE='1', MPLBACKEND='agg', PATH=f'{bin_dir}{os.pathsep}{os.environ["PATH"]}', HF_HOME=str(Path(d)/'hf'))
             code_, out = sh(sys.executable, '-c', script, cwd=d, **env) if script and posix else (0, '')
-        why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + ([out[-2000:]] if code_ else [])
+        why = [f'leads nowhere: {t}' for t in gone] + [f'no module says: {m}' for m in unknown] + broken + ([out[-2000:]] if code_ else [])
         note(f'guide {page.stem}' + (f' ({len(blocks(text))} blocks ran)' if script else ''), not why, '\n'.join(why))
 
 def check_commands():
