@@ -1,9 +1,10 @@
 """A fine-tuning step on two models, four contestants in one interleaved run: a bare PEFT loop (1.0), TRL's SFTTrainer as it comes,
 our `finetune` path, and a bare loop with our adapters. Then merging, and the peak of memory of each in a process of its own.
 
-    python benchmarks/lora.py [--rounds 3] [--threads 1] [--learned 256 64] [--shapes gpt2 llama]
+    python benchmarks/lora.py [--rounds 3] [--threads 1] [--learned 256 64] [--shapes gpt2 llama] [--only ours bare] [--what times memory steps merge]
 
-Rows have 256 tokens, of which the last so many are learned (256: plain text; 64: pairs). Times are CPU seconds, which other programs disturb least.
+Rows have 256 tokens, of which the last so many are learned (256: plain text, all but the first; 64: pairs). Times are CPU seconds, which other programs disturb least.
+One shape and one of `--learned` take about four minutes on one core; `--only` takes the contestants whose names begin so.
 """
 import argparse, copy, json, os, platform, statistics, subprocess, sys, tempfile, time, warnings
 
@@ -12,6 +13,8 @@ parser.add_argument('--rounds', type=int, default=3)
 parser.add_argument('--threads', type=int, default=1)
 parser.add_argument('--learned', type=int, nargs='+', default=[256, 64])
 parser.add_argument('--shapes', nargs='+', default=['gpt2', 'llama'])
+parser.add_argument('--only', nargs='+', default=[''], help='contestants whose names begin so: bare, SFTTrainer, ours, our; all: also training all weights')
+parser.add_argument('--what', nargs='+', default=['times', 'memory', 'steps', 'merge'], help='what to measure')
 parser.add_argument('--alone', help='one contestant, to measure its memory')
 args = parser.parse_args()
 os.environ.update(OMP_NUM_THREADS=str(args.threads), HF_HUB_OFFLINE='1')
@@ -40,7 +43,8 @@ def model_of(shape):
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({'<|endoftext|>': 0}, unk_token='<|endoftext|>')), eos_token='<|endoftext|>', pad_token='<|endoftext|>')
 
 def rows_of(learned):
-    "The same rows for everybody."
+    "The same rows for everybody; nobody learns the first token, which nothing predicts."
+    learned = min(learned, T - 1)
     ids = torch.randint(1, 40000, (B*4, T), generator=torch.Generator().manual_seed(1)).tolist()
     return Dataset.from_list([dict(input_ids=r, labels=[-100]*(T - learned) + r[T - learned:]) for r in ids])
 
@@ -83,7 +87,7 @@ def with_trl(model, rows, steps=3):
     return watch.seconds, [h['loss'] for h in trainer.state.log_history if 'loss' in h][-1]
 
 def with_ours(model, rows, steps=3):
-    "The trainer that finetune uses, in the order of the rows."
+    "The trainer that finetune uses, in the order of the rows; all weights where there are no adapters."
     watch = Watch()
     with tempfile.TemporaryDirectory() as d:
         a = sft_arguments(d, SFTSettings(batch_size=B, max_steps=steps, learning_rate=1e-4, schedule='constant', warmup_steps=0), train_sampling_strategy='sequential')
@@ -92,8 +96,11 @@ def with_ours(model, rows, steps=3):
         history = run_trainer(trainer)
     return watch.seconds, history[-1]['loss']
 
-contestants = {'bare PEFT loop': lambda s, rows: loop(with_peft(s, lora_layers(ours_of(s))), rows), 'SFTTrainer as it comes': lambda s, rows: with_trl(with_peft(s, lora_layers(ours_of(s))), rows),
+everybody = {'bare PEFT loop': lambda s, rows: loop(with_peft(s, lora_layers(ours_of(s))), rows), 'SFTTrainer as it comes': lambda s, rows: with_trl(with_peft(s, lora_layers(ours_of(s))), rows),
                'ours (finetune)': lambda s, rows: with_ours(ours_of(s), rows), 'our add_lora, bare loop': lambda s, rows: loop(ours_of(s), rows)}
+if 'all' in args.only: everybody['all weights (finetune)'] = lambda s, rows: with_ours(model_of(s), rows)
+
+contestants = {n: run for n,run in everybody.items() if n.startswith(tuple(args.only))}
 
 if args.alone:
     name,shape,learned = args.alone.split('|')
@@ -103,21 +110,51 @@ if args.alone:
     sys.exit()
 
 print(f'{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads; torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, trl {trl.__version__}')
-for shape in args.shapes:
+
+def peak_of(name, shape, learned) -> int:
+    "Bytes at the peak of one contestant in a process of its own."
+    alone = [sys.executable, __file__, '--threads', str(args.threads), '--only', *args.only, '--alone', f'{name}|{shape}|{learned}']
+    return int(subprocess.run(alone, capture_output=True, text=True).stdout.split('peak ')[-1] or 0)
+
+for shape in args.shapes if {'times', 'memory'} & set(args.what) else ():
     for learned in args.learned:
         rows = rows_of(learned)
         times,losses = {n: [] for n in contestants},{}
-        for _ in range(args.rounds):
+        for _ in range(args.rounds if 'times' in args.what else 0):
             for name,run in contestants.items():
                 with quiet(): seconds,losses[name] = run(shape, rows)
                 times[name].append(seconds)
-        first = times['bare PEFT loop']
-        print(f'\n{shape}, {B} rows of {T} tokens, {learned} learned in each')
+        print(f'\n{shape}, {B} rows of {T} tokens, {min(learned, T - 1)} learned in each')
+        first = next(iter(times.values()))
         for name,t in times.items():
-            ratios = [a/b for a,b in zip(t, first)]
-            alone = [sys.executable, __file__, '--threads', str(args.threads), '--alone', f'{name}|{shape}|{learned}']
-            peak = int(subprocess.run(alone, capture_output=True, text=True).stdout.split('peak ')[-1] or 0)
-            print(f'  {name:26} {statistics.median(t):6.2f} CPU s a step, {statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f}), loss {losses[name]:.5f}, peak {peak/1e9:.2f} GB', flush=True)
+            said = f'  {name:26}'
+            if t:
+                ratios = [a/b for a,b in zip(t, first)]
+                said += f' {statistics.median(t):6.2f} CPU s a step, {statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f}), loss {losses[name]:.5f}'
+            if 'memory' in args.what: said += f' peak {peak_of(name, shape, learned)/1e9:.2f} GB'
+            print(said, flush=True)
+
+def alternating(shape, rows, steps=12) -> list[float]:
+    "Our adapters' step as a share of PEFT's, step for step in turns with the same rows: what disturbs one disturbs the other."
+    models = {'ours': ours_of(shape), 'PEFT': with_peft(shape)}
+    optimizers = {n: torch.optim.AdamW([p for p in m.train().parameters() if p.requires_grad], lr=1e-4, weight_decay=0., fused=True) for n,m in models.items()}
+    ratios = []
+    for i in range(steps):
+        batch = {k: torch.tensor(rows[i%4*B:(i%4 + 1)*B][k]) for k in ('input_ids', 'labels')}
+        took = {}
+        for name in list(models)[::1 if i % 2 else -1]:
+            start = time.process_time()
+            models[name](**batch).loss.backward()
+            optimizers[name].step(); optimizers[name].zero_grad()
+            took[name] = time.process_time() - start
+        if i: ratios.append(took['ours']/took['PEFT'])
+    return sorted(ratios)
+
+if 'steps' in args.what:
+    for shape in args.shapes:
+        with quiet(): ratios = alternating(shape, rows_of(args.learned[0]))
+        print(f'\n{shape}: a step with our add_lora, PEFT 1.00: {statistics.median(ratios):.3f} (middle half {ratios[len(ratios)//4]:.3f} to {ratios[-1 - len(ratios)//4]:.3f})', flush=True)
+if 'merge' not in args.what: sys.exit()
 
 def merging(merge, make):
     "Wall and CPU seconds of one merge, with the model already there."

@@ -64,11 +64,19 @@ def _config_of(settings:LoRASettings, layers:dict, saved:list|None, free:list) -
                          'all')
     short = sorted({n.split('.')[-1] for n in layers})
     everywhere = {n for n in free if n.split('.')[-1] in short}
-    return dict(r=r, lora_alpha=alpha, lora_dropout=one.dropout_p, use_rslora=one.use_rslora, bias=settings.bias,
-                rank_pattern={n: m.r for n,m in layers.items() if m.r != r}, alpha_pattern={n: m.lora_alpha for n,m in layers.items() if m.lora_alpha != alpha},
-                use_dora=any(m.lora_magnitude is not None for m in layers.values()), lora_bias=any(m.lora_bias is not None for m in layers.values()),
-                fan_in_fan_out=any(m.fan_in_fan_out and not isinstance(m, LoRAEmbedding) for m in layers.values()),
-                init_lora_weights=settings.init_lora_weights, modules_to_save=saved,
+    adapters = layers.values()
+    return dict(r=r,
+                lora_alpha=alpha,
+                lora_dropout=one.dropout_p,
+                use_rslora=one.use_rslora,
+                bias=settings.bias,
+                rank_pattern={n: m.r for n,m in layers.items() if m.r != r},
+                alpha_pattern={n: m.lora_alpha for n,m in layers.items() if m.lora_alpha != alpha},
+                use_dora=any(m.lora_magnitude is not None for m in adapters),
+                lora_bias=any(m.lora_bias is not None for m in adapters),
+                fan_in_fan_out=any(m.fan_in_fan_out and not isinstance(m, LoRAEmbedding) for m in adapters),
+                init_lora_weights=settings.init_lora_weights,
+                modules_to_save=saved,
                 target_modules=short if everywhere == set(layers) else sorted(layers))
 
 # %% ../nbs/05a_adapters.ipynb #38fb3d60
@@ -394,8 +402,14 @@ def _for_our_gpt(model, tensors:dict, config:dict, settings:LoRASettings, layout
     _check_start(settings, made, layout)
     kept = _kept_whole(twin, settings)
     whole = [n for n,place in layout.items() if any(t == k or t.startswith(f'{k}.') for t in place[0] for k in kept)]
-    ours = replace(settings, target_modules=list(made), exclude_modules=None, layers_to_transform=None, layers_pattern=None, modules_to_save=whole or None,
-                   rank_pattern={n: r for n,(_,r,_) in made.items()}, alpha_pattern={n: alpha for n,(_,_,alpha) in made.items()})
+    ours = replace(settings,
+                   target_modules=list(made),
+                   exclude_modules=None,
+                   layers_to_transform=None,
+                   layers_pattern=None,
+                   modules_to_save=whole or None,
+                   rank_pattern={n: r for n,(_,r,_) in made.items()},
+                   alpha_pattern={n: alpha for n,(_,_,alpha) in made.items()})
     if set(_kept_whole(model, ours)) != set(whole):
         raise ValueError(f'modules_to_save {whole} would mean more in a GPT than in its transformers form: load this adapter into model.to_hf()')
     return {n: model.get_submodule(n) for n in made}, {n: step for n,(step,_,_) in made.items()}, _whole_weights(model, rest, layout), ours
@@ -549,20 +563,16 @@ def save_merged(
     adapted,trained = set(lora_layers(model)),_trained_beside(model)
     sample = _sample_for(model, tokenizer, sample)
     wanted,reference = _wanted_output(model, base, adapter, sample)
-    report = {**merge_lora(model, sample), **facts, **_origin(base, adapter), 'reference': reference, 'forced': False}
+    report = {**merge_lora(model, sample), **facts, **_origin(base, adapter), 'reference': reference}
     with atomic_folder(folder, kind='merged', base=report['base']) as tmp:
         report.update(_write_and_read(model, tokenizer, tmp, wanted, sample))
         _save_form(form, adapter, tmp)
-        report['changed_beside_adapters'] = []
-        if report['base_sha256']:
-            report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained)
+        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained) if report['base_sha256'] else []
         problem = _verdict(report, folder)
-        if problem and not force:
-            raise ValueError(problem)
+        if problem and not force: raise ValueError(problem)
         report.update(within_tolerance=problem is None, forced=problem is not None,
                       merged_sha256={p.name: sha256_of(p) for p in _weight_files(tmp)})
-        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n',
-                                             encoding='utf-8')
+        (tmp/'merge_report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     return report
 
 def _in_transformers(model:GPT, tokenizer) -> tuple:

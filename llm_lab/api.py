@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'ApiError', 'parse_body', 'read_number', 'read_flag', 'read_text', 'read_messages', 'read_prompts',
-           'read_wishes', 'token_bytes', 'token_text', 'TokenTeller', 'Piece', 'Answer', 'usage', 'find_calls',
-           'CallFinder', 'Asked', 'Service', 'read_tools', 'whole_response', 'as_api_error', 'stream_events']
+           'read_wishes', 'token_bytes', 'token_text', 'TokenTeller', 'Piece', 'Answer', 'usage', 'Asked', 'Service',
+           'read_tools', 'whole_response', 'as_api_error', 'stream_events']
 
 # %% ../nbs/09a_api.ipynb #b27b2711
 import asyncio, json, math, re, secrets, sys, time
@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from fastcore.basics import patch
 
+from .calls import CallFinder, mark_ids, parameter_types
 from .chat import ChatModel, fit_turns
 from .generation import Sampling
 from .gpt_model import GPT
@@ -363,74 +364,6 @@ def usage(
     n_new = sum(a.n_new for a in answers)
     return dict(prompt_tokens=n_read, completion_tokens=n_new, total_tokens=n_read + n_new)
 
-# %% ../nbs/09a_api.ipynb #d8960f10
-_call_marks = '<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'
-
-def _calls_in(part:str, names:set) -> list|None:
-    "The calls that a text of JSON holds, as (name, arguments); None: something else."
-    try: found = json.loads(part)
-    except (ValueError, RecursionError): return None
-    calls = []
-    for call in found if isinstance(found, list) else [found]:
-        if not isinstance(call, dict): return None
-        name,arguments = call.get('name'),call.get('arguments', call.get('parameters'))
-        if not isinstance(name, str) or name not in names or not isinstance(arguments, dict): return None
-        calls.append((name, arguments))
-    return calls or None
-
-def find_calls(
-    text:str,   # of an answer
-    names:set,  # of the functions that were offered
-) -> tuple:     # (what is left of the text, calls in OpenAI's form)
-    "Calls of tools in an answer."
-    parts = re.findall(r'<tool_call>(.*?)(?:</tool_call>|$)', text, re.S)
-    rest = re.sub(r'<tool_call>.*?(?:</tool_call>|$)', '', text, flags=re.S).strip()
-    if not parts:
-        parts = [re.sub(r'^\s*(\[TOOL_CALLS\]|<\|python_tag\|>)', '', text)]
-        rest = ''
-    found = [_calls_in(p, names) for p in parts]
-    if None in found: return text, []
-    calls = [call for several in found for call in several]
-    return rest, [_tool_call(*call) for call in calls]
-
-def _tool_call(name:str, arguments:dict) -> dict:
-    "One call in OpenAI's form."
-    told = dict(name=name, arguments=json.dumps(arguments, ensure_ascii=False))
-    return dict(id='call_' + secrets.token_hex(12), type='function', function=told)
-
-# %% ../nbs/09a_api.ipynb #a3513531
-def _n_plain(text:str) -> int:
-    "Characters of a text that cannot be part of a call of a tool."
-    marked = [at for mark in _call_marks if (at := text.find(mark)) >= 0]
-    if marked: return min(marked)
-    longest = max(map(len, _call_marks)) - 1
-    for n in range(min(longest, len(text)), 0, -1):             # the end may be the beginning of a mark
-        if any(mark.startswith(text[-n:]) for mark in _call_marks): return len(text) - n
-    return len(text)
-
-class CallFinder:
-    "Takes the text of an answer as it comes, and keeps calls of tools out of it."
-    def __init__(self,
-        names:set,  # of the functions that were offered
-    ):
-        self.names = names
-        self.held = ''
-        self.has_begun = False     # something was handed on
-
-    def take(self,
-        text:str,      # new
-        is_last:bool,  # nothing follows
-    ) -> tuple:        # (text to hand on, calls)
-        "What is certain by now."
-        self.held += text
-        if is_last: return find_calls(self.held, self.names) if self.names else (self.held, [])
-        is_bare = not self.has_begun and self.held.lstrip()[:1] in ('{', '[', '')    # maybe nothing but JSON
-        n = 0 if is_bare and self.names else _n_plain(self.held) if self.names else len(self.held)
-        plain = self.held[:n]
-        self.held = self.held[n:]
-        self.has_begun = self.has_begun or bool(plain)
-        return plain, []
-
 # %% ../nbs/09a_api.ipynb #ed61ddc8
 @dataclass
 class Asked:
@@ -442,7 +375,7 @@ class Asked:
     with_usage:bool               # a last event with the counts
     prompts:list[str]             # texts to repeat before the answers, where that is wanted
     n_left_out:int=0              # turns that did not fit
-    tools:set=field(default_factory=set)   # names of the functions that were offered
+    tools:dict=field(default_factory=dict)   # `parameter_types` of the functions that were offered
 
 class Service:
     "A model behind the API."
@@ -542,6 +475,7 @@ def understand(self:Service,
         ids,n_left_out = self._chat_ids(body, wishes)
         prompts.append(ids)
         tools = read_tools(body)
+        wishes = replace(wishes, shown=mark_ids(self.opened.tokenizer, tools))
     else: prompts += self._prompt_ids(body, wishes)
     requests = [_numbered(wishes, ids, i) for ids in prompts for i in range(n)]
     for r in requests: self._check(r, is_chat)
@@ -551,7 +485,7 @@ def understand(self:Service,
         with_usage=read_flag(options, 'include_usage'),
         prompts=[self.opened.tokenizer.decode(r.ids) if r.echo else '' for r in requests],
         n_left_out=n_left_out,
-        tools={t['function']['name'] for t in tools or ()},
+        tools=parameter_types(tools),
     )
 
 def _numbered(wishes:TextRequest, ids:list, i:int) -> TextRequest:

@@ -17,6 +17,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from .calls import CallFinder, describe_functions, find_calls, mark_ids, parameter_types
 from .checkpoint import find_model
 from .opening import open_model
 from .documents import python_docs
@@ -308,7 +309,7 @@ class Chat:
         max_tokens:int=200,                # longest answer
         sampling:Sampling=Sampling(0.7),   # how tokens are chosen
         seed:int|None=None,                # of the draws; turn i uses seed + i
-        tools:list|None=None,              # for templates that know them
+        tools:list|None=None,              # functions it may ask for, or their descriptions; for templates that know them
     ):
         if isinstance(model, (str, Path)): model = ChatModel.open(model)
         if not isinstance(model, ChatModel): model = ChatModel(model)
@@ -317,7 +318,7 @@ class Chat:
         self.max_tokens = max_tokens
         self.sampling = sampling
         self.seed = seed
-        self.tools = tools
+        self.tools = describe_functions(tools)
         self.reader = PrefixReader(model.model)
         self.history = []                  # role and content of each turn
         self.n_left_out = 0                # turns that did not fit the last time
@@ -327,26 +328,35 @@ class Chat:
         "The history, after the system turn."
         return [dict(role='system', content=self.system)]*bool(self.system) + self.history
 
+    @property
+    def calls(self) -> list[dict]:
+        "Name and arguments of the functions that the last answer asks for."
+        last = self.history[-1] if self.history else {}
+        return [c['function'] for c in last.get('tool_calls', ())]
+
     def tokens(self,
-        text:str,               # what you say
+        said:str|list,          # what you say; a list: what the functions gave, in the order of `calls`
         n_top:int|None=None,    # alternatives told with each token
     ) -> Iterator[NewToken]:
         "The answer, token by token; what came of it is kept, even when you stop."
         o = self.opened
-        self.history.append(dict(role='user', content=text))
+        n_before = len(self.history)
+        self.history += self._turns_of(said)
         answer = dict(role='assistant', content='')
         try:
             reserve = min(self.max_tokens, o.context//4)
             ids,self.n_left_out = fit_turns(o.encoder, self.turns, o.context - reserve, self.tools)
             if not ids: raise ValueError('there is nothing to go on from: write something')
             self.history.append(answer)
-            seed = None if self.seed is None else self.seed + len(self.history)//2 - 1
-            request = TextRequest(ids, self.max_tokens, self.sampling, seed, n_top=n_top)
+            seed = None if self.seed is None else self.seed + self._n_answers() - 1
+            shown = mark_ids(o.tokenizer, self.tools)
+            request = TextRequest(ids, self.max_tokens, self.sampling, seed, n_top=n_top, shown=shown)
             for token in self._write(request):
                 answer['content'] += token.text
                 yield token
         finally:
-            if not answer['content']: self._take_back()
+            if answer['content']: self._note_calls(answer)
+            else: del self.history[n_before:]             # what got no answer was not said
 
     def _write(self, request:TextRequest) -> Iterator[NewToken]:
         "Tokens, until one is the last."
@@ -363,23 +373,38 @@ class Chat:
         n = self.opened.model.config.vocab_size
         return torch.tensor([*self.opened.tokenizer.gaps, *range(self.opened.tokenizer.vocab_size, n)], dtype=torch.long)
 
-    def _take_back(self):
-        "A question that got no answer was not asked."
-        while self.history and self.history[-1]['role'] != 'user': self.history.pop()
-        if self.history: self.history.pop()
+    def _turns_of(self, said:str|list) -> list[dict]:
+        "What was said, as turns."
+        if isinstance(said, str): return [dict(role='user', content=said)]
+        if len(said) != len(self.calls): raise ValueError(f'{len(said)} results, and the last answer had {len(self.calls)} calls')
+        texts = [r if isinstance(r, str) else json.dumps(r, ensure_ascii=False) for r in said]
+        return [dict(role='tool', name=c['name'], content=text) for c,text in zip(self.calls, texts)]
+
+    def _n_answers(self) -> int: return sum(t['role'] == 'assistant' for t in self.history)
+
+    def _note_calls(self, answer:dict):
+        "Calls of functions stand in the history as what they are."
+        if not self.tools: return
+        rest,calls = find_calls(answer['content'], parameter_types(self.tools))
+        if not calls: return
+        answer['content'] = rest
+        for c in calls: c['function']['arguments'] = json.loads(c['function']['arguments'])   # templates want objects
+        answer['tool_calls'] = calls
 
     def stream(self,
-        text:str,  # what you say
+        said:str|list,  # what you say, or what functions gave
     ) -> Iterator[str]:
-        "The answer as it comes."
-        for token in self.tokens(text):
-            if token.text: yield token.text
+        "The answer as it comes, without calls of functions: those are in `calls` at the end."
+        finder = CallFinder(parameter_types(self.tools))
+        for token in self.tokens(said):
+            text,_ = finder.take(token.text, token.end is not None)
+            if text: yield text
 
     def say(self,
-        text:str,  # what you say
+        said:str|list,  # what you say, or what functions gave
     ) -> str:
         "The answer."
-        return ''.join(self.stream(text))
+        return ''.join(self.stream(said))
 
     def reset(self):
         "Begin anew."
@@ -394,7 +419,13 @@ class Chat:
             part.write_text(json.dumps([dict(messages=self.turns)], indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
         return path
 
-    def __repr__(self): return '\n'.join(f'{t["role"]}: {t["content"]}' for t in self.turns) or 'nothing was said yet'
+    def __repr__(self):
+        if not self.turns: return 'nothing was said yet'
+        lines = []
+        for t in self.turns:
+            asked = [f'{c["function"]["name"]}({c["function"]["arguments"]})' for c in t.get('tool_calls', ())]
+            lines.append(' '.join([t['role'] + ':', *filter(None, [t['content']]), *asked]))
+        return '\n'.join(lines)
 
 # %% ../nbs/09_chat.ipynb #f87ae03c
 def _say_help():

@@ -546,7 +546,7 @@ def find_model(
     root:str|Path='checkpoints',  # where runs are kept
 ) -> Path:                        # the file or folder that holds the model
     "What a name stands for: the newest complete checkpoint, or whatever else is there."
-    for path in (Path(root)/name, Path(name)):
+    for path in (Path(root)/name, Path(name), Path('runs')/name):       # the last: a whole run of `llm-lab run`
         if path.exists(): return _holder(path)
     from llm_lab.hub import cached_snapshot
     if snapshot := cached_snapshot(str(name)): return snapshot

@@ -316,21 +316,46 @@ def pack(
 
 # %% ../nbs/08_cli.ipynb #5c733920
 def finetune(
-    model:str,                # a run's name, or the model folder to start from
-    data:str,                 # .jsonl, .json, .csv or .parquet with pairs, conversations or texts; a folder; a dataset of the Hub
+    model:Optional[str]=None,  # a run's name, or a model folder; with --task also llama3_1b, llama3_8b, phi4, or OWNER/NAME on the Hub
+    data:Optional[str]=None,   # .jsonl, .json, .csv or .parquet with pairs, conversations or texts; a folder; a dataset of the Hub
     *,
-    output:str='finetuned',   # folder for adapter/ and merged/
-    r:int=8,                  # rank of the update
-    learning_rate:float=2e-3, # peak learning rate
-    max_steps:int=100,        # training steps
-    seed:int=0,               # order of the examples, first adapter weights
-    **reading,                # how the pairs are read
+    output:Optional[str]=None,         # folder for adapter/ and merged/, or adapter/ and result.json; without it, finetuned
+    r:Optional[int]=None,              # rank of the update; without it, 8, or 16 with --task
+    learning_rate:Optional[float]=None,# peak learning rate; without it, 2e-3, or as recommended for the task
+    max_steps:Optional[int]=None,      # training steps; without it, 100, or as recommended for the task
+    seed:Optional[int]=None,           # order of the examples, first adapter weights
+    task:Optional[str]=None,           # sst2, wmt14, cnn_dailymail; with DATA: classification, translation, summarization
+    config:Optional[str]=None,         # a YAML file with models, training and run; what is typed wins
+    training:Optional[str]=None,       # which part of the file's training
+    num_train_epochs:Optional[float]=None,  # times through the data; this and what follows: with --task or --config
+    batch_size:Optional[int]=None,     # rows at a time
+    model_size:Optional[str]=None,     # small, medium or large: what is recommended
+    dataset_size:Optional[str]=None,   # the same
+    max_train:Optional[int]=None,      # training pairs
+    max_eval:Optional[int]=None,       # held-out pairs; without it, 200
+    **reading,                         # how the pairs are read
 ) -> None:
-    "LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it."
+    "LoRA fine-tune a model on pairs, conversations or texts, or on a task by its name; held-out data measures it."
+    how = _typed(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
+    by_name = _typed(task=task, training=training, model_size=model_size, dataset_size=dataset_size, max_train=max_train, max_eval=max_eval)
+    more = _typed(num_train_epochs=num_train_epochs, per_device_train_batch_size=batch_size)
+    if task or config:
+        if ReadingOptions(**reading) != ReadingOptions(): raise ValueError('--task and --config read pairs as they are: put them in order with llm-lab clean first')
+        return _finetune_by_name(_typed(model=model, data=data, output=output, **by_name), config, **how, **more)
+    if typed := [*by_name, *more]: raise ValueError(f'{", ".join(typed)}: only with --task or --config')
+    for name,value in dict(model=model, data=data).items():
+        if value is None: raise ValueError(f'finetune needs {name.upper()}: see llm-lab finetune --help')
+    _finetune_pairs(model, data, output or 'finetuned', dict(dict(r=8, learning_rate=2e-3, max_steps=100, seed=0), **how), reading)
+
+def _typed(**options) -> dict:
+    "Those that were given."
+    return {k: v for k,v in options.items() if v is not None}
+
+def _finetune_pairs(model:str, data:str, output:str, how:dict, reading:dict):
+    "Any model on anybody's pairs, measured by their loss."
     from llm_lab.checkpoint import find_model
     from llm_lab.pairs import read_examples
     from llm_lab.sft import finetune as lora_finetune
-    how = dict(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
     options = ReadingOptions(**reading)
     if options.lang or options.rules: data = read_pairs(data, **reading)
     with quiet():
@@ -340,6 +365,17 @@ def finetune(
     losses = f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f}'
     print(f'{losses} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
     print(f'Next:  llm-lab generate {output}/merged')
+
+def _finetune_by_name(options:dict, config, **changes):
+    "A model and a task by name, measured by the task's score."
+    from llm_lab.experiments import finetune_by_name
+    try: found = finetune_by_name(options, config, **changes)
+    except KeyboardInterrupt: _end('stopped; the same command goes on from here', 130)
+    before,after = found['before'],found['after']
+    scores = ' → '.join(f'{s["value"]:.3f} [{s["low"]:.3f}, {s["high"]:.3f}]' for s in (before, after))
+    print(f'{found["data"]}, {found["task"]}: {after["metric"]} {scores} on {after["n"]} held-out pairs')
+    print(f'{found["adapter"]} written')
+    print(f'Next:  llm-lab generate {found["adapter"]}')
 
 def merge(
     model:str,     # a run's name, or the folder of the base model
@@ -603,8 +639,8 @@ commands = [
     Command('generate', _models, 'terminal.generate', 'Continue a prompt, and show the text as it is written.', ('llm-lab generate test "Once upon a time"', 'llm-lab generate test')),
     Command('chat', _models, 'chat.chat_command', 'Talk to a model, and see each answer as it is written.', ('llm-lab chat test', 'llm-lab chat test --system "Be brief." --temperature 0')),
     Command('serve', _models, 'server.serve_command', "Serve a model: a page to talk to it, and OpenAI's API for programs.", ('llm-lab serve test', 'llm-lab serve test --port 8080 --engine llama.cpp')),
-    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on pairs, conversations or texts; a tenth of them is held out to measure it.',
-        ('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20',)),
+    Command('finetune', _models, 'cli.finetune', 'LoRA fine-tune a model on pairs, conversations or texts, or on a task by its name; held-out data measures it.',
+        ('llm-lab finetune test pairs.jsonl --output tuned --max-steps 20', 'llm-lab finetune --model llama3_1b --task sst2 --output by-name')),
     Command('merge', _models, 'cli.merge', 'Merge a LoRA adapter into its base model and certify that the outputs are the same.', ('llm-lab merge test tuned/adapter merged',)),
     Command('export', _models, 'cli.export', 'Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed.',
         ('llm-lab export test --to gguf --dtype q8_0', 'llm-lab export test --to onnx')),

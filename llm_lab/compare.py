@@ -32,8 +32,9 @@ def _hf_write(
 ) -> str:                    # what it adds
     "What a transformers model adds to a prompt, drawn with a seed of its own."
     import torch
-    x = tokenizer(prompt, return_tensors='pt', add_special_tokens=True).to(device_of(model))
-    x = {k: v for k,v in x.items() if k in ('input_ids', 'attention_mask')}
+    ask = getattr(model, 'asked_as', None)                  # a model that was opened with its prompt form
+    ids = torch.tensor([ask(prompt) if ask else tokenizer(prompt)['input_ids']], device=device_of(model))
+    x = dict(input_ids=ids, attention_mask=torch.ones_like(ids))
     ends = [i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None]
     draw = dict(do_sample=False)
     if temperature: draw = dict(do_sample=True, temperature=temperature, top_k=top_k or 0)
@@ -42,6 +43,14 @@ def _hf_write(
         out = model.generate(**x, max_new_tokens=n, pad_token_id=ends[0] if ends else 0, **draw, **kw)
     new = out[0, x['input_ids'].shape[1]:]
     return tokenizer.decode(new, skip_special_tokens=True)
+
+def _our_write(model:object, prompt:str, seed:int, n:int, **kw) -> str:
+    "What our GPT adds to a prompt, asked in the form that it was trained in."
+    if not getattr(model, 'asked_as', None):
+        return model.generate(prompt, max_new_tokens=n, seed=seed, only_new=True, **kw)
+    from llm_lab.generation import end_id
+    new = model.generate(model.asked_as(prompt), max_new_tokens=n, seed=seed, only_new=True, **kw)
+    return model.tokenizer.decode([i for i in new if i != end_id(model, 'eos')]).strip()
 
 def writer_of(
     model:object,           # ours (with `tokenizer`), a transformers model, (model, tokenizer), or a function prompt -> text
@@ -54,7 +63,7 @@ def writer_of(
         if not callable(model): raise TypeError(f'{kind} cannot write: expected a model with generate, or a function from prompt to text')
         return lambda prompt, seed, n, **kw: str(model(prompt))
     if not hasattr(model, 'get_output_embeddings'):
-        return lambda prompt, seed, n, **kw: model.generate(prompt, max_new_tokens=n, seed=seed, only_new=True, **kw)
+        return lambda prompt, seed, n, **kw: _our_write(model, prompt, seed, n, **kw)
     if tokenizer is None: raise ValueError(f'{kind} needs its tokenizer: pass (model, tokenizer)')
     return lambda prompt, seed, n, **kw: _hf_write(model, tokenizer, prompt, seed, n, **kw)
 

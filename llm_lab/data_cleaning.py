@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from fastcore.basics import patch
 from functools import partial, wraps
 from numbers import Real
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -381,7 +382,8 @@ def clean_dataset(
     for rule in rules:
         names[rule.name] += 1
         count = f'#{names[rule.name]}' if names[rule.name] > 1 else ''
-        ds,rows = _apply_and_book(rule, rule.name + count, ds, rows, ledger, num_proc, progress)
+        ds,rows,record = _apply(rule, rule.name + count, ds, rows, num_proc, progress)
+        _book(ledger, [record])
     return ds, ledger.check()
 
 def _opened(ledger, n_rows:int) -> tuple:
@@ -394,32 +396,47 @@ def _opened(ledger, n_rows:int) -> tuple:
     parts = {name: list(getattr(ledger, name)) for name in ('steps', 'dropped', 'near', 'notes')}
     return replace(ledger, **parts), np.array([row for row in range(ledger.read) if row not in gone], int)
 
-def _apply_and_book(rule:Rule, name:str, before, rows, ledger:Ledger, num_proc, progress) -> tuple:
-    "Apply one rule; its drops and near misses go to the ledger."
+def _apply(rule:Rule, name:str, before, rows, num_proc=None, progress=None) -> tuple:
+    "(the rows that stay, their numbers, what a ledger has to know of it): records of parts add up."
     import numpy as np
     start = time.perf_counter()
     ds,found,twins = rule.apply(before, num_proc=num_proc, progress=progress)
     gone = np.flatnonzero(found['dropped'])
     margin = np.where(found['dropped'], np.inf, found['margin'])
     near = [i for i in np.argsort(margin, kind='stable')[:5] if margin[i] < 0.5]
-    ledger.dropped += _entries(name, before, gone, rows, found, twins)
-    ledger.near += _entries(name, before, near, rows, found, twins)
-    n_edited = int(found['edited'].sum())
-    seconds = time.perf_counter() - start
-    ledger.steps.append(dict(rule=name, params=_plain(rule.params), dropped=len(gone), edited=n_edited, left=len(ds), wall_s=seconds))
-    return ds, np.delete(rows, gone)
+    dropped,stayed = (_entries(name, before, which, rows, found, twins) for which in (gone, near))
+    step = _step(rule, name, dropped=len(gone), edited=int(found['edited'].sum()), wall_s=time.perf_counter() - start)
+    return ds, np.delete(rows, gone), dict(step=step, dropped=dropped, near=list(zip(margin[near].tolist(), stayed)))
+
+def _step(rule:Rule, name:str, dropped:int=0, edited:int=0, wall_s:float=0.) -> dict:
+    "A rule at work, as a ledger lists it; `left` is known when all parts are booked."
+    return dict(rule=name, params=_plain(rule.params), dropped=dropped, edited=edited, left=None, wall_s=wall_s)
+
+def _book(ledger:Ledger, records:list):
+    "One rule on one part or on many: sums, the dropped rows in their order, the five that only just stayed."
+    steps = [record['step'] for record in records]
+    total = {key: sum(step[key] for step in steps) for key in ('dropped', 'edited', 'wall_s')}
+    ledger.steps.append(dict(steps[0], **total, left=ledger.kept - total['dropped']))
+    ledger.dropped += sorted((entry for record in records for entry in record['dropped']), key=itemgetter('row'))
+    near = sorted((pair for record in records for pair in record['near']), key=lambda pair: (pair[0], pair[1]['row']))
+    ledger.near += [entry for _,entry in near[:5]]
 
 def _entries(name:str, before, which, rows, found, twins) -> list[dict]:
     "Ledger entries of some rows."
-    columns = [c for c in ('text', 'source') if c in before.column_names]
-    chosen = before.select(which).select_columns(columns)
+    which = [int(i) for i in which]
+    paired = [i for i in which if i in twins]
+    names = dict(zip(paired, _called(before, [twins[i] for i in paired], rows)))
     entries = []
-    for i,row in zip(map(int, which), chosen):
-        number = int(rows[i])
+    for i,source,text in zip(which, _called(before, which, rows), column(before.select(which), 'text')):
         measured = {key: float(found[key][i]) for key in ('value', 'threshold')}
-        entries.append(dict(rule=name, measure=str(found['measure'][i]), **measured, source=str(row.get('source') or f'row {number}'),
-                            snippet=snippet(row['text']), row=number, twin=twins.get(i)))
+        entries.append(dict(rule=name, measure=str(found['measure'][i]), **measured, source=source,
+                            snippet=snippet(text), row=int(rows[i]), twin=names.get(i)))
     return entries
+
+def _called(ds, which:list, rows) -> list[str]:
+    "What some rows are called: by their source, or by their number in the ledger."
+    sources = column(ds.select(which), 'source') if 'source' in ds.column_names else [None]*len(which)
+    return [str(source or f'row {int(rows[i])}') for i,source in zip(which, sources)]
 
 def _plain(params:dict) -> dict:
     "Settings as JSON can hold them."
@@ -572,12 +589,12 @@ class CorpusRule(Rule):
         n,high = len(ds),self.limits[0].high
         found = dict(dropped=np.zeros(n, bool), edited=np.zeros(n, bool), value=np.full(n, math.nan), threshold=np.full(n, high),
                      margin=np.full(n, math.inf), measure=[self.limits[0].measure]*n)
-        names,twins = _sources(ds),{}
+        twins = {}
         for row,(value,twin) in {**gone, **near}.items():
             found['dropped'][row] = row in gone
             found['value'][row] = value
             found['margin'][row] = abs(value-high)/high
-            twins[row] = names[twin]
+            twins[row] = twin
         return (ds.select([i for i in range(n) if i not in gone]) if gone else ds), found, twins
 
 # %% ../nbs/01_data_cleaning.ipynb #e6f993b2

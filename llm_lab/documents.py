@@ -59,7 +59,7 @@ def _builtin_docs():
     import builtins, cmath
     for module in (builtins, cmath, itertools, math):
         own = {module.__name__, 'io', '_io'}                      # other packages and shells leave things among the builtins: not those
-        public = {name: obj for name,obj in vars(module).items() if not name.startswith('_')}
+        public = {name: obj for name,obj in vars(module).items() if not name.startswith('_') and name != 'input'}   # a notebook puts its own there
         for name in sorted(n for n,obj in public.items() if getattr(obj, '__module__', None) in own):
             obj = public[name]
             methods = sorted(vars(obj).items()) if isinstance(obj, type) else []

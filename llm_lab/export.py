@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['gguf_fields', 'llama_cpp_pattern', 'vocabulary_fields', 'pair_neighbours', 'part_neighbours', 'gguf_tensors',
-           'stored_as', 'output_change', 'certificate', 'export_gguf', 'read_gguf', 'quantize_rows', 'Int8Linear',
-           'quantize_int8', 'export_onnx', 'onnx_model', 'onnx_writer']
+           'stored_as', 'output_change', 'certificate', 'card_facts', 'export_gguf', 'read_gguf', 'quantize_rows',
+           'Int8Linear', 'quantize_int8', 'export_onnx', 'onnx_model', 'onnx_writer']
 
 # %% ../nbs/10_export.ipynb #70b7865e
 import json, math, warnings
@@ -248,6 +248,29 @@ def _as_gpt(model) -> GPT:
     if model.tokenizer is None: raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
     return model
 
+def card_facts(
+    model:str|Path,  # a model's name or folder
+) -> dict:           # license, languages and tags, as far as they are said there
+    "What the model card of a folder, or of the run that it belongs to, says for everybody to read."
+    import yaml
+    from huggingface_hub import ModelCard
+    from llm_lab.checkpoint import find_model
+    folder = find_model(model)
+    runs = [p for p in list(folder.resolve().parents)[:2] if (p/'report.json').is_file()]
+    cards = [folder/'README.md', *(card for run in runs for card in run.glob('checkpoints/*/README.md'))]
+    card = next((c for c in cards if c.is_file()), None)
+    if card is None: return {}
+    try: said = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+    except (ValueError, TypeError, yaml.YAMLError): return {}              # somebody's notes, and no card
+    lists = {'languages': said.get('language'), 'tags': said.get('tags')}
+    facts = {k: [v] if isinstance(v, str) else v for k,v in lists.items() if v}
+    return facts | {'license': said['license']} if isinstance(said.get('license'), str) else facts
+
+def _described(model:GPT) -> str:
+    "One sentence about a model."
+    from llm_lab import __version__
+    return f'{model.config.arch} of {model.n_params:,} parameters, written by llm_lab {__version__}'
+
 def _place(path, ending:str, force:bool) -> Path:
     "Where a file goes: a name with the right ending, in a folder that is new, empty or of exports."
     path = Path(path)
@@ -279,12 +302,13 @@ def _check_limit(found:dict, dtype:str, force:bool) -> dict:
     return dict(found, dtype=dtype, limit=limit, within_limit=bool(found['kl'] <= limit))
 
 # %% ../nbs/10_export.ipynb #0c78fc9d
-def _write_gguf(path:Path, arch:str, fields:dict, vocabulary:dict, tensors:dict, dtype:str) -> None:
+def _write_gguf(path:Path, arch:str, about:dict, fields:dict, vocabulary:dict, tensors:dict, dtype:str) -> None:
     "Fields, list of tensors, numbers."
     gguf = _gguf()
     writer = gguf.GGUFWriter(path, arch)
-    writer.add_name('llm_lab')
     writer.add_file_type(getattr(gguf.LlamaFileType, _file_types[dtype]))
+    if dtype.startswith('q'): writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    for key,value in about.items(): _add(writer, f'general.{key}', value)
     for key,value in fields.items(): _add(writer, f'{arch}.{key}', value)
     for key,value in vocabulary.items():
         group = 'tokenizer' if key == 'chat_template' else 'tokenizer.ggml'
@@ -316,13 +340,15 @@ def export_gguf(
 ) -> dict:                        # its entry in `export_report.json`
     "Write a model for llama.cpp and Ollama, read it back, and say what changed."
     if dtype not in _kinds: raise ValueError(f'unknown dtype {dtype!r}; known: {", ".join(map(repr, _kinds))}')
+    card = card_facts(model) if isinstance(model, (str, Path)) else {}
     model = _as_gpt(model)
     fields = gguf_fields(model.config)
     vocabulary = vocabulary_fields(model.tokenizer, model.config.vocab_size)
     tensors = gguf_tensors(model)
     path = _place(path, '.gguf', force)
+    about = {'name': path.stem, 'size_label': f'{model.n_params/1e6:.3g}M', 'description': _described(model)} | card
     with atomic_write(path) as part:
-        _write_gguf(part, model.config.arch, fields, vocabulary, tensors, dtype)
+        _write_gguf(part, model.config.arch, about, fields, vocabulary, tensors, dtype)
         found = certificate(model, read_gguf(part, model), texts)
         found = _check_limit(found, dtype, force)
     _write_modelfile(path, model)

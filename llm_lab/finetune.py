@@ -9,8 +9,7 @@ __all__ = ['KNOWN_MODELS', 'log', 'BACKENDS', 'KNOWN_DATA', 'TASKS', 'KnownModel
            'resolve_data', 'resolve_task', 'prompt_of', 'clean_text', 'as_pair', 'pairs_of', 'load_dataset_by_name',
            'load_cnn_dailymail', 'load_wmt14', 'load_sst2', 'cache_folder', 'tokens_of', 'show_token_cache',
            'clear_token_cache', 'TrainingConfig', 'get_training_args', 'get_recommended_config', 'create_trainer',
-           'TaskScore', 'prompt_ids', 'write_answers', 'choose_labels', 'evaluate_task', 'save_finetuned', 'AnswerRows',
-           'fit_gpt']
+           'TaskScore', 'write_answers', 'choose_labels', 'evaluate_task', 'save_finetuned', 'AnswerRows', 'fit_gpt']
 
 # %% ../nbs/07_finetune.ipynb #1c715dee
 import hashlib, importlib.util, inspect, json, logging, os, re, torch
@@ -116,7 +115,9 @@ def adapter_targets(
     "Which layers get an adapter."
     there = {name.rpartition('.')[2] for name,_ in model.named_modules()}
     found = [n for n in wanted if n in there]
-    found += [n for n,parts in _fused.items() if n in there and set(parts) & set(wanted)]
+    for name,parts in _fused.items():
+        is_wanted = set(parts) & set(wanted)
+        if name in there and is_wanted: found.append(name)
     return found or 'all-linear'
 
 def attach_adapters(
@@ -276,9 +277,11 @@ def resolve_task(
 def _split_pair(language_pair:str) -> tuple:
     "Source, target, and the configuration in which WMT14 holds the two."
     both = language_pair.split('-')
-    config = next((p for p in _pairs if sorted(p.split('-')) == sorted(both)), None)
-    if config is None: check_name('language pair', language_pair, [q for p in _pairs for q in (p, '-'.join(reversed(p.split('-'))))])
-    return (*both, config)
+    for config in _pairs:
+        if sorted(config.split('-')) == sorted(both):
+            return (*both, config)
+    backwards = ['-'.join(reversed(p.split('-'))) for p in _pairs]
+    check_name('language pair', language_pair, sorted([*_pairs, *backwards], key=lambda p: sorted(p.split('-'))))
 
 def prompt_of(
     name:str,                    # of a dataset in `KNOWN_DATA`
@@ -311,10 +314,15 @@ def as_pair(
     known = KNOWN_DATA[name]
     if known.task == 'translation':
         source,target,_ = _split_pair(language_pair)
-        text,answer = row['translation'][source],clean_text(row['translation'][target])
-    elif known.task == 'summarization': text,answer = row['article'],clean_text(row['highlights'])
-    else: text,answer = row['sentence'],known.labels[row['label']] if row['label'] >= 0 else None
-    return (prompt_of(name, text, language_pair) if clean_text(text) else ''), answer
+        both = row['translation']
+        text,answer = both[source],clean_text(both[target])
+    elif known.task == 'summarization':
+        text,answer = row['article'],clean_text(row['highlights'])
+    else:
+        text,label = row['sentence'],row['label']
+        answer = known.labels[label] if label >= 0 else None
+    prompt = prompt_of(name, text, language_pair) if clean_text(text) else ''
+    return prompt, answer
 
 def pairs_of(
     name:str,                     # of a dataset
@@ -324,17 +332,27 @@ def pairs_of(
 ) -> tuple:                       # (Dataset of prompt and completion, counts: kept, empty, repeated)
     "Rows of a known dataset, cleaned and put into words; no answers, no completion column."
     from datasets import Dataset, DatasetInfo
-    pairs,counts,seen = [],dict(kept=0, empty=0, repeated=0),set()
+    pairs = []
+    seen = set()
+    counts = dict(kept=0, empty=0, repeated=0)
     for row in rows:
         pair = as_pair(name, row, language_pair)
-        why = 'empty' if not pair[0] or pair[1] == '' else 'repeated' if pair in seen else 'kept'
+        why = _why_left_out(pair, seen) or 'kept'
         counts[why] += 1
-        if why == 'kept': pairs.append(pair)
         seen.add(pair)
+        if why == 'kept': pairs.append(pair)
         if max_samples is not None and len(pairs) >= max_samples: break
-    columns = dict(prompt=[p for p,_ in pairs])
-    if any(a is not None for _,a in pairs): columns['completion'] = [a for _,a in pairs]
-    return Dataset.from_dict(columns, info=DatasetInfo(description=resolve_data(name))), counts
+    prompts,answers = [p for p,_ in pairs],[a for _,a in pairs]
+    columns = dict(prompt=prompts)
+    if set(answers) - {None}: columns['completion'] = answers
+    about = DatasetInfo(description=resolve_data(name))
+    return Dataset.from_dict(columns, info=about), counts
+
+def _why_left_out(pair:tuple, seen:set) -> str|None:
+    "Why a pair is no use; None: it is."
+    prompt,answer = pair
+    if not prompt or answer == '': return 'empty'
+    return 'repeated' if pair in seen else None
 
 # %% ../nbs/07_finetune.ipynb #56934af8
 def _rows_of(files):
@@ -403,8 +421,16 @@ def cache_folder() -> Path:
 def _tokens_key(tokenizer, turns:list, max_length:int, form) -> str:
     "A hash of all that decides the tokens."
     backend = getattr(tokenizer, 'backend_tokenizer', None)
-    what = [backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items())), tokenizer.chat_template or '',
-            repr(sorted(tokenizer.special_tokens_map.items())), repr((max_length, asdict(form))), inspect.getsource(pair_code), json.dumps(turns)]
+    merges = repr(sorted(tokenizer.get_vocab().items())) if backend is None else backend.to_str()
+    special = sorted(tokenizer.special_tokens_map.items())
+    what = [
+        merges,
+        tokenizer.chat_template or '',
+        repr(special),
+        repr((max_length, asdict(form))),
+        inspect.getsource(pair_code),
+        json.dumps(turns),
+    ]
     return sha256_of([part.encode() for part in what])
 
 def tokens_of(
@@ -433,7 +459,8 @@ def show_token_cache() -> list[dict]:  # folder, rows, max_length, tokenizer, mb
         manifest = read_manifest(place, 'cache')
         if manifest is None: continue
         n_bytes = sum(f['size'] for f in manifest['files'].values())
-        found.append(dict(folder=place.name, **{k: manifest[k] for k in ('rows', 'max_length', 'tokenizer')}, mb=round(n_bytes/1e6, 3)))
+        about = {k: manifest[k] for k in ('rows', 'max_length', 'tokenizer')}
+        found.append(dict(folder=place.name, **about, mb=round(n_bytes/1e6, 3)))
     return found
 
 def clear_token_cache() -> int:  # how many were removed
@@ -475,13 +502,17 @@ class TrainingConfig:
         counts = dict(per_device_train_batch_size=1, gradient_accumulation_steps=1, warmup_steps=0, logging_steps=1, max_seq_length=8)
         for name,least in counts.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least: raise ValueError(f'{name} is {value!r}: a whole number from {least}')
-        if not isinstance(self.learning_rate, (int, float)) or not 0 < self.learning_rate <= 1:
-            raise ValueError(f'learning_rate is {self.learning_rate!r}: a number above 0 and at most 1')
+            is_whole = isinstance(value, int)
+            if not is_whole or value < least: raise ValueError(f'{name} is {value!r}: a whole number from {least}')
+        rate = self.learning_rate
+        is_number = isinstance(rate, (int, float))
+        if not is_number or not 0 < rate <= 1: raise ValueError(f'learning_rate is {rate!r}: a number above 0 and at most 1')
         for name in ('num_train_epochs', 'max_steps'):
             value = getattr(self, name)
-            if value is not None and not value > 0: raise ValueError(f'{name} is {value!r}: a number above 0, or None')
-        if self.packing: raise ValueError('packing is True: rows of which only the answers count are not packed; llm_lab.pack_sequences packs texts')
+            if value is None: continue
+            if not value > 0: raise ValueError(f'{name} is {value!r}: a number above 0, or None')
+        if self.packing:
+            raise ValueError('packing is True: rows of which only the answers count are not packed; llm_lab.pack_sequences packs texts')
 
     @property
     def steps(self) -> int|None:
@@ -497,11 +528,21 @@ def get_training_args(
     device = resolve_device(c.device)
     on_gpu = device.startswith('cuda')
     bf16 = on_gpu and torch.cuda.is_bf16_supported()
-    settings = SFTSettings(learning_rate=c.learning_rate, max_steps=c.steps or -1, batch_size=c.per_device_train_batch_size, seed=c.seed,
-                           accumulation=c.gradient_accumulation_steps, schedule=c.lr_scheduler_type, warmup_steps=c.warmup_steps,
-                           optimizer=c.optim or ('adamw_8bit' if can_4bit(device) else 'adamw_torch'), weight_decay=c.weight_decay, log_every=c.logging_steps)
-    more = dict(fp16=on_gpu and not bf16, train_sampling_strategy='random', max_length=c.max_seq_length, dataset_num_proc=c.dataset_num_proc,
-                per_device_eval_batch_size=c.per_device_eval_batch_size, save_strategy=c.save_strategy, save_steps=c.save_steps, report_to=c.report_to)
+    usual = 'adamw_8bit' if can_4bit(device) else 'adamw_torch'
+    settings = SFTSettings(
+        learning_rate=c.learning_rate,
+        max_steps=c.steps or -1,
+        batch_size=c.per_device_train_batch_size,
+        accumulation=c.gradient_accumulation_steps,
+        schedule=c.lr_scheduler_type,
+        warmup_steps=c.warmup_steps,
+        optimizer=c.optim or usual,
+        weight_decay=c.weight_decay,
+        log_every=c.logging_steps,
+        seed=c.seed)
+    more = dict(fp16=on_gpu and not bf16, train_sampling_strategy='random', max_length=c.max_seq_length)
+    same = ('dataset_num_proc', 'per_device_eval_batch_size', 'save_strategy', 'save_steps', 'report_to')
+    more |= {name: getattr(c, name) for name in same}
     if c.num_train_epochs is not None: more['num_train_epochs'] = c.num_train_epochs
     return sft_arguments(c.output_dir, settings, device, bf16, c.gradient_checkpointing, **more, **c.more)
 
@@ -571,22 +612,13 @@ class TaskScore:
     n:int             # examples
     scores:dict       # all that was measured
     examples:list     # the first five: prompt, completion, prediction
-    def __repr__(self): return f'{self.metric} {self.value:.3g} [{self.low:.3g}, {self.high:.3g}] on {self.n} examples of {self.task}'
+    def __repr__(self):
+        interval = f'[{self.low:.3g}, {self.high:.3g}]'
+        return f'{self.metric} {self.value:.3g} {interval} on {self.n} examples of {self.task}'
 
 def _inner(model):
     "The transformers model inside, adapters included."
     return model.get_base_model() if hasattr(model, 'get_base_model') else model
-
-def prompt_ids(
-    tokenizer,         # that belongs to the model
-    prompts:list,      # texts
-    max_length:int,    # tokens of prompt and answer
-) -> list:             # the ids of each, as they stand before an answer in training
-    "Prompts as training writes them."
-    pairs = [dict(prompt=p, completion='a') for p in prompts]
-    rows = encode_examples(tokenizer, pairs, max_length, choose_form(tokenizer))
-    first = [next(i for i,t in enumerate(labels) if t != -100) for labels in rows['labels']]
-    return [ids[:n] for ids,n in zip(rows['input_ids'], first)]
 
 def write_answers(
     model,                   # with or without adapters
@@ -599,9 +631,12 @@ def write_answers(
     "What a fine-tuned model answers, in the form it was trained in."
     inner = _inner(model)
     room = min(max_seq_length, context_of(inner) or max_seq_length) - max_new_tokens
-    rows = prompt_ids(tokenizer, prompts, max(room, 16))
+    form = choose_form(tokenizer)
+    rows = [form.prompt_ids(tokenizer, p, max(room, 16)) for p in prompts]
     answers = []
-    for i in range(0, len(rows), batch_size): answers += complete_ids(inner, tokenizer, rows[i:i + batch_size], max_new_tokens)
+    for i in range(0, len(rows), batch_size):
+        some = rows[i:i + batch_size]
+        answers += complete_ids(inner, tokenizer, some, max_new_tokens)
     return answers
 
 def choose_labels(
@@ -615,9 +650,13 @@ def choose_labels(
     "Which of a few answers is the likeliest, by its whole probability."
     inner = _inner(model)
     length = min(max_seq_length, context_of(inner) or max_seq_length)
-    pairs = [dict(prompt=p, completion=label) for p in prompts for label in labels]
-    nll,_ = pair_losses(inner, encode_examples(tokenizer, pairs, length, choose_form(tokenizer)), batch_size)
-    return [labels[i] for i in nll.view(len(prompts), len(labels)).argmin(1).tolist()]
+    pairs = []
+    for prompt in prompts:
+        pairs += [dict(prompt=prompt, completion=label) for label in labels]
+    rows = encode_examples(tokenizer, pairs, length, choose_form(tokenizer))
+    nll,_ = pair_losses(inner, rows, batch_size)
+    likeliest = nll.view(len(prompts), len(labels)).argmin(1)
+    return [labels[i] for i in likeliest.tolist()]
 
 def _task_of(dataset, task) -> str:
     "What is asked for, else what the dataset was loaded as."
@@ -638,30 +677,46 @@ def evaluate_task(
     if isinstance(dataset, str): dataset = load_dataset_by_name(dataset, 'validation', max_samples)
     task = _task_of(dataset, task)
     if 'completion' not in dataset.column_names: raise ValueError(_unlabelled(dataset))
-    if max_samples is not None: dataset = dataset.select(range(min(max_samples, len(dataset))))
+    if max_samples is not None:
+        dataset = dataset.select(range(min(max_samples, len(dataset))))
     if not len(dataset): raise ValueError('no examples to score')
     prompts,wanted = dataset['prompt'][:],dataset['completion'][:]
     if task == 'classification':
-        name = getattr(dataset.info, 'description', '')
-        labels = list(KNOWN_DATA[name].labels) if name in KNOWN_DATA else sorted(set(wanted))
+        labels = _labels_of(dataset)
         found = choose_labels(model, tokenizer, prompts, labels, batch_size=batch_size)
-    else: found = write_answers(model, tokenizer, prompts, max_new_tokens or _answer_len[task], batch_size=batch_size)
+    else:
+        longest = max_new_tokens or _answer_len[task]
+        found = write_answers(model, tokenizer, prompts, longest, batch_size=batch_size)
     return _scored(task, prompts, wanted, found)
+
+def _labels_of(dataset) -> list:
+    "What may be answered."
+    name = getattr(dataset.info, 'description', '')
+    known = KNOWN_DATA.get(name)
+    return list(known.labels) if known else sorted(set(dataset['completion']))
 
 def _scored(task:str, prompts:list, wanted:list, found:list) -> TaskScore:
     "Predictions beside what they should have been, as one score."
+    metric,value,interval,scores = _measured(task, wanted, found)
+    low,high = interval or (float('nan'), float('nan'))
+    shown = []
+    for prompt,right,answer in zip(prompts[:5], wanted, found):
+        shown.append(dict(prompt=prompt, completion=right, prediction=answer))
+    return TaskScore(task, metric, value, low, high, len(wanted), scores, shown)
+
+def _measured(task:str, wanted:list, found:list) -> tuple:
+    "The metric of a task, its value, its interval, and all that was measured."
     if task == 'summarization':
         scores = compute_rouge_scores(found, wanted, empty='zero')
-        main = ('rougeL', scores['rougeL']['fmeasure'], scores['rougeL']['interval'])
-    elif task == 'translation':
+        main = scores['rougeL']
+        return 'rougeL', main['fmeasure'], main['interval'], scores
+    if task == 'translation':
         scores = compute_translation_scores(found, wanted, ('bleu', 'chrf'), empty='zero')
-        main = ('chrF', scores['chrf']['score'], scores['chrf']['interval'] or (float('nan'),)*2)
-    else:
-        scores = compute_classification_scores(found, wanted, sorted(set(wanted) | set(found)))
-        main = ('accuracy', scores['accuracy'], scores['interval'])
-    metric,value,(low,high) = main
-    shown = [dict(prompt=p, completion=w, prediction=f) for p,w,f in zip(prompts[:5], wanted, found)]
-    return TaskScore(task, metric, value, low, high, len(wanted), scores, shown)
+        main = scores['chrf']
+        return 'chrF', main['score'], main['interval'], scores
+    labels = sorted({*wanted, *found})
+    scores = compute_classification_scores(found, wanted, labels)
+    return 'accuracy', scores['accuracy'], scores['interval'], scores
 
 # %% ../nbs/07_finetune.ipynb #158e7bff
 def save_finetuned(
@@ -703,8 +758,10 @@ class AnswerRows:
         which = self.order(epoch)[first:first + self.batch_size]
         chosen = [self.rows[i] for i in which or [0]]
         batch = collate_pairs(chosen, side='right')
-        targets = batch['labels'][:, 1:] if which else torch.full_like(batch['labels'][:, 1:], -100)
-        return batch['input_ids'][:, :-1], targets
+        ids = batch['input_ids'][:, :-1]          # (B, T)
+        targets = batch['labels'][:, 1:]          # (B, T)
+        if not which: targets = torch.full_like(targets, -100)     # the epoch is over, the step is not
+        return ids, targets
 
 def fit_gpt(
     model,                  # a GPT

@@ -257,6 +257,20 @@ def _line_end(head:bytes, encoding:str) -> bytes:
     return back if feed not in head and back in head else feed
 
 # %% ../nbs/00f_lines.ipynb #3df7780f
+def _is_utf8(data:bytes) -> bool:
+    "Are bytes UTF-8? (Arrow looks at eight of them at once.)"
+    import pyarrow as pa
+    ends = struct.pack('=ii', 0, len(data))
+    try: pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(ends), pa.py_buffer(data)]).validate(full=True)
+    except pa.ArrowInvalid: return False
+    return True
+
+def _n_lines(data:bytes, end:bytes) -> int:
+    "How many lines end in a piece of text; a last one without an end counts."
+    import numpy as np
+    if len(end) > 1: return len(_split_lines(data, end))
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == end[0])) + (not data.endswith(end))
+
 @dataclass
 class _LineForm:
     "How the lines of a file are written, and what there is to say about their encoding."
@@ -287,15 +301,13 @@ class Block(NamedTuple):
     def clean(self) -> Optional[bytes]:
         "The lines as UTF-8 that end in a line feed; None where a look at each of them is due."
         data,form = self.data,self.form
-        if not self.is_whole or form.end != b'\n' or len(data) > form.max_line_bytes: return None
+        if not self.is_whole or form.end != b'\n' or len(data) > min(form.max_line_bytes, 2**30): return None
         if codecs.lookup(form.encoding).name != 'utf-8': return None
         if self.first == 1: data = data.removeprefix(codecs.BOM_UTF8)
         if b'\r' in data: data = data.replace(b'\r\n', b'\n')
         if b'\0' in data or b'\r' in data: return None
-        if not data.isascii():
-            try: text = data.decode('utf-8')
-            except UnicodeDecodeError: return None
-            if '\ufeff' in text: return None
+        if b'\xef' in data and codecs.BOM_UTF8 in data: return None      # one byte is found much faster than three
+        if not data.isascii() and not _is_utf8(data): return None
         return data if data.endswith(b'\n') else data + b'\n'
 
     def split(self,
@@ -324,8 +336,7 @@ def read_blocks(
             form = _LineForm(encoding, _line_end(head, encoding), max_line_bytes)
             for data,is_whole in _raw_blocks(f, form.end, max_line_bytes):
                 yield Block(form, n, data, is_whole)
-                if len(form.end) == 1 and is_whole: n += data.count(form.end) + (not data.endswith(form.end))
-                else: n += len(_split_lines(data, form.end)) if is_whole else 1
+                n += _n_lines(data, form.end) if is_whole else 1
     except FileNotFoundError: raise
     except UnfoldsTooFar as e: lose(n, str(e))
     except OSError as e: lose(n, f'the file is damaged or cut off: {e}')

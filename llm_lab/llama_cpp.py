@@ -52,7 +52,9 @@ def open_llama_cpp(
     p.cache_type_k = p.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32   # as ours; half precision changes a greedy text now and then
     p.verbosity = -1
     p.api_keys = [secrets.token_hex(32)]
-    return xllamacpp.Server(p)
+    server = xllamacpp.Server(p)
+    server.handle_completions(dict(prompt=[0], max_tokens=1))   # closed before its thread has begun to work, it would wait for ever
+    return server
 
 def _tokens_of(chunk:dict) -> list:
     "The tokens in a piece of llama.cpp's stream."

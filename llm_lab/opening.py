@@ -92,7 +92,11 @@ def open_model(
     if (path/'merge_report.json').is_file():
         from llm_lab.adapters import check_certificate   # a warning if the merge was forced, an error if the folder is another one
         check_certificate(path, verify)
-    with naming_errors(path): return _open(path, device, dtype, verify, root)
+    with naming_errors(path): model,tokenizer = _open(path, device, dtype, verify, root)
+    if any((path/name).is_file() for name in ('prompt_form.json', 'merge_report.json')):
+        from llm_lab.pairs import asked_as
+        model.asked_as = asked_as(path, tokenizer)       # it was trained on pairs: `compare_models` asks it in that form
+    return model,tokenizer
 
 def _open(path:Path, device:str, dtype, verify:bool, root) -> tuple:
     "Whatever lies there, by its kind."

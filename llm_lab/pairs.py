@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['as_rows', 'find_mapping', 'Examples', 'read_examples', 'split_examples', 'PromptForm', 'read_prompt_form',
-           'choose_form', 'encode_examples', 'encode_pairs', 'encode_texts']
+           'choose_form', 'asked_as', 'encode_examples', 'encode_pairs', 'encode_texts']
 
 # %% ../nbs/05b_pairs.ipynb #8c7e5772
-import copy, csv, io, json
+import copy, csv, io, json, os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from .documents import split_documents
 from .files import read_json, write_json
+from .hub import ModelFilesError, fetch_data_files
 from .reading import find_files, iter_file, iter_lines, open_bytes, read_documents
 from .runtime import quiet
 
@@ -93,12 +94,24 @@ def _hub_rows(name:str, split:str) -> list[dict]:
     "Rows of a dataset of the Hub, or of the cache."
     from datasets import load_dataset
     try:
+        if os.environ.get('HF_ENDPOINT'):
+            return _mirrored_rows(name, split)
         with quiet():
             return list(load_dataset(name, split=split))
     except Exception as e:
         why = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise ValueError(f'{name!r} is no file or folder here, and as a dataset of the Hub it does not load: '
                          f'{why}') from None
+
+def _mirrored_rows(name:str, split:str) -> list[dict]:
+    "The same from another server than usual; `datasets` reads its address only once, when it is imported."
+    for ending in ('parquet', 'jsonl', 'json', 'csv'):
+        try: files = list(fetch_data_files(name, f'*{split}*.{ending}'))
+        except ModelFilesError as e:
+            if 'has no file' in str(e): continue
+            raise
+        return [row for file in files for row in as_rows(file)]
+    raise ValueError(f'it has no file of the split {split!r} in Parquet, JSON or CSV')
 
 # %% ../nbs/05b_pairs.ipynb #cbe438f3
 _pair_names = (('prompt', 'completion'), ('question', 'answer'), ('instruction', 'output'), ('instruction', 'response'), ('prompt', 'response'), ('prompt', 'answer'), ('query', 'response'),
@@ -156,8 +169,8 @@ def _as_turns(row:dict, i:int, mapping:dict) -> list[dict]|str:
         return turns
     prompt,completion = row.get(mapping['prompt']),row.get(mapping['completion'])
     if isinstance(prompt, list) or isinstance(completion, list):
-        return [_turn(m) for part in (prompt,
-                                      completion) for m in (part if isinstance(part, list) else [dict(role='user', content=part)])]
+        as_list = lambda part: part if isinstance(part, list) else [dict(role='user', content=part)]
+        return [_turn(m) for part in (prompt, completion) for m in as_list(part)]
     prompt = _as_text(prompt, f'{mapping["prompt"]} {i}')
     extra = row.get(mapping.get('input')) if 'input' in mapping else None
     if extra: prompt = f'{prompt}\n\n{extra}'
@@ -318,9 +331,11 @@ def _fit(ids:list, counts:list, n_start:int, n_head:int, max_length:int, from_fr
     if over <= 0: return ids, counts, 0, 0
     lo,hi = n_start,max(n_start, _last_answer(counts) - n_head)
     n = min(over, hi - lo)
-    a,b = (lo, lo + n) if from_front else (hi - n, hi)
+    a = lo if from_front else hi - n
+    b = a + n
     n_answer = sum(counts[a:b])
-    ids,counts = ids[:a] + ids[b:],counts[:a] + counts[b:]
+    ids = ids[:a] + ids[b:]
+    counts = counts[:a] + counts[b:]
     lost = sum(counts[max_length:])
     return ids[:max_length], counts[:max_length], n - n_answer, n_answer + lost
 
@@ -336,6 +351,24 @@ def choose_form(
     if saved is not None:
         return saved
     return PromptForm('template') if getattr(tokenizer, 'chat_template', None) else PromptForm()
+
+# %% ../nbs/05b_pairs.ipynb #26ab4ba2
+def asked_as(
+    folder:str|Path,     # of a model or an adapter
+    tokenizer,           # that was opened with it
+):                       # prompt -> ids; None: the model was not trained on pairs here
+    "How a prompt becomes what the model in this folder was trained to read."
+    form = read_prompt_form(folder)
+    if form is None or form.kind == 'text': return None
+    if form.kind == 'template' and not getattr(tokenizer, 'chat_template', None):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+    return partial(_asked_ids, form, tokenizer)
+
+def _asked_ids(form:PromptForm, tokenizer, prompt:str) -> list[int]:
+    "A prompt in its form; a separator that was typed along counts once."
+    typed = form.separator if form.kind == 'separator' else ''
+    return form.prompt_ids(tokenizer, prompt.removesuffix(typed) if typed else prompt)
 
 # %% ../nbs/05b_pairs.ipynb #84f5c547
 def _with_template(tokenizer, form:PromptForm):
@@ -412,8 +445,7 @@ def encode_examples(
     tokenizer = _as_theirs(tokenizer)
     examples = read_examples(examples)
     form = form or choose_form(tokenizer)
-    if examples.is_text:
-        return encode_texts(tokenizer, examples.turns, max_length)
+    if examples.is_text: return encode_texts(tokenizer, examples.turns, max_length)
     rows = dict(input_ids=[], labels=[], n_cut_prompt=[], n_cut_answer=[], n_cut=[])
     sep = _ids(tokenizer, form.separator) if form.kind == 'separator' else []
     if max_length - len(_start_ids(tokenizer)) - len(sep) < 1:
@@ -421,16 +453,15 @@ def encode_examples(
     for i,turns in enumerate(examples.turns):
         if any(t['role'] == 'assistant' and not t['content'] for t in turns):
             raise ValueError(f'completion {i} is empty: leave pair {i} out')
-        made = _template_row(tokenizer,
-                             turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
+        made = _template_row(tokenizer, turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
         _check_doubled(made[0], made[1], tokenizer, i)
         ids,counts,n_prompt,n_answer = _fit(*made, max_length, from_front=len(turns) > 2)
-        if n_answer and _lost_end(made, (ids, counts), tokenizer):
-            n_answer -= 1        # the end token is none of the answer's own
+        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)   # the end token is none of the answer's own
         rows['input_ids'].append(ids)
         rows['labels'].append([t if c else -100 for t,c in zip(ids, counts)])
-        for key,n in (('n_cut_prompt', n_prompt), ('n_cut_answer', n_answer), ('n_cut', n_prompt + n_answer)):
-            rows[key].append(n)
+        rows['n_cut_prompt'].append(n_prompt)
+        rows['n_cut_answer'].append(n_answer)
+        rows['n_cut'].append(n_prompt + n_answer)
     return Dataset.from_dict(rows)
 
 def _lost_end(before:tuple, after:tuple, tokenizer) -> bool:

@@ -8,6 +8,7 @@ __all__ = ['PRACTICE_NAMES', 'practice_rows', 'write_practice_data', 'practice_t
 # %% ../nbs/05f_practice.ipynb #42bd10b6
 import random, tempfile, torch
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from .hub import LocalHub
@@ -29,24 +30,35 @@ _asides = 'The mayor came too.,It rained all day.,Many people watched.,The band 
 def _review(rng, i:int) -> dict:
     "A row of SST-2."
     label = rng.randrange(2)
-    a,b = rng.sample(_good if label else _bad, 2)
+    words = _good if label else _bad
+    a,b = rng.sample(words, 2)
     x,y = rng.sample(_things, 2)
-    forms = (f'a {a} and {b} {x} . ', f'the {x} is {a} , even {b} . ', f'{a} , {b} and never too long ',
-             f"it 's a {a} {x} with a {b} {y} . ")
+    forms = (
+        f'a {a} and {b} {x} . ',
+        f'the {x} is {a} , even {b} . ',
+        f'{a} , {b} and never too long ',
+        f"it 's a {a} {x} with a {b} {y} . ")
     return dict(idx=i, sentence=rng.choice(forms), label=label)
 
 def _sentences(rng, i:int) -> dict:
     "A row of WMT14."
-    (s,s_en),(o,o_en) = (n.split(':') for n in rng.sample(_nouns, 2))
+    subject,thing = rng.sample(_nouns, 2)
+    s,s_en = subject.split(':')
+    o,o_en = thing.split(':')
     v,v_en = rng.choice(_verbs).split(':')
-    return dict(translation=dict(de=f'Der {s} {v} den {o}.', en=f'The {s_en} {v_en} the {o_en}.'))
+    german = f'Der {s} {v} den {o}.'
+    english = f'The {s_en} {v_en} the {o_en}.'
+    return dict(translation=dict(de=german, en=english))
 
 def _news(rng, i:int) -> dict:
     "A row of CNN/DailyMail."
-    who,town,deed = rng.choice(_names),rng.choice(_towns),rng.choice(_deeds)
+    who = rng.choice(_names)
+    town = rng.choice(_towns)
+    deed = rng.choice(_deeds)
     first,second = rng.sample(_asides, 2)
     article = f'{town} (CNN) -- {who} {deed} in {town} on Monday. {first} {second}'
-    return dict(article=article, highlights=f'{who} {deed} in {town}.', id=f'{i:040x}')
+    highlights = f'{who} {deed} in {town}.'
+    return dict(article=article, highlights=highlights, id=f'{i:040x}')
 
 _rows = {'cnn_dailymail': _news, 'wmt14': _sentences, 'sst2': _review}
 
@@ -56,10 +68,16 @@ def practice_rows(
     split:str='train',  # of 'train', 'validation' and 'test'; no two splits begin alike
 ) -> list[dict]:     # in the real columns
     "Rows of our own in the schema of a dataset."
-    if name not in _rows: raise ValueError(f'unknown dataset {name!r}; known: {", ".join(map(repr, _rows))}')
-    rows = [_rows[name](random.Random(f'{split} {i}'), i) for i in range(n)]
+    if name not in _rows:
+        known = ', '.join(map(repr, _rows))
+        raise ValueError(f'unknown dataset {name!r}; known: {known}')
+    make = _rows[name]
+    rows = []
+    for i in range(n):
+        rng = random.Random(f'{split} {i}')
+        rows.append(make(rng, i))
     if name == 'sst2' and split == 'test':
-        rows = [dict(r, label=-1) for r in rows]
+        for row in rows: row['label'] = -1
     return rows
 
 # %% ../nbs/05f_practice.ipynb #d101f54f
@@ -71,26 +89,39 @@ def write_practice_data(
     n_held:int=80,     # of each validation and test split
 ) -> dict:             # name on the Hub → folder, as `LocalHub` takes it
     "The three datasets as Parquet files, laid out as on the Hub."
-    import pyarrow as pa, pyarrow.parquet as pq
+    sizes = dict(train=n_train, validation=n_held, test=n_held)
+    found = {}
     for name,(repo,config) in _places.items():
-        place = Path(folder)/repo/config
-        place.mkdir(parents=True, exist_ok=True)
-        for split,n in dict(train=n_train, validation=n_held, test=n_held).items():
+        found[repo] = Path(folder)/repo
+        for split,n in sizes.items():
             rows = practice_rows(name, n, split)
-            parts = [rows[:n//2], rows[n//2:]] if split == 'train' and name == 'cnn_dailymail' else [rows]
-            for k,part in enumerate(parts):
-                pq.write_table(pa.Table.from_pylist(part), place/f'{split}-{k:05d}-of-{len(parts):05d}.parquet')
-    return {repo: Path(folder)/repo for repo,_ in _places.values()}
+            is_parted = name == 'cnn_dailymail' and split == 'train'
+            parts = [rows[:n//2], rows[n//2:]] if is_parted else [rows]
+            _write_parts(found[repo]/config, split, parts)
+    return found
+
+def _write_parts(place:Path, split:str, parts:list):
+    "A split as Parquet files, named as on the Hub."
+    import pyarrow as pa, pyarrow.parquet as pq
+    place.mkdir(parents=True, exist_ok=True)
+    for k,rows in enumerate(parts):
+        table = pa.Table.from_pylist(rows)
+        pq.write_table(table, place/f'{split}-{k:05d}-of-{len(parts):05d}.parquet')
 
 # %% ../nbs/05f_practice.ipynb #ad982a15
 def _lessons() -> list[dict]:
     "Questions and answers about single words, and sentences to repeat."
-    pairs = [dict(prompt=f'Is the word {w} positive or negative?', completion=kind)
-             for kind,words in dict(positive=_good, negative=_bad).items() for w in words]
-    pairs += [dict(prompt=f'What is {de} in English?', completion=en) for de,en in (w.split(':') for w in _nouns + _verbs)]
+    pairs = []
+    for kind,words in dict(positive=_good, negative=_bad).items():
+        for word in words:
+            pairs.append(dict(prompt=f'Is the word {word} positive or negative?', completion=kind))
+    for word in _nouns + _verbs:
+        german,english = word.split(':')
+        pairs.append(dict(prompt=f'What is {german} in English?', completion=english))
     rng = random.Random(0)
     for _ in range(40):
-        said = f'{rng.choice(_names)} {rng.choice(_deeds)} in {rng.choice(_towns)}.'
+        who,deed = rng.choice(_names),rng.choice(_deeds)
+        said = f'{who} {deed} in {rng.choice(_towns)}.'
         pairs.append(dict(prompt=f'Repeat: {said}', completion=said))
     return pairs
 
@@ -106,28 +137,37 @@ def practice_tokenizer(
     family:str,  # 'llama' or 'phi'
 ):               # a transformers tokenizer with the family's marks and chat template
     "Byte-level merges learned from the practice rows."
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-    texts = [str(v) for name in _rows for row in practice_rows(name, 200) for v in row.values()]
-    texts += [p['prompt'] + '\n\n' + p['completion'] for p in _lessons()]
-    t = Tokenizer(models.BPE())
-    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family], show_progress=False,
-                                                     initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
-    made = PreTrainedTokenizerFast(tokenizer_object=t, bos_token=_marks[family][0], eos_token=_marks[family][1])
+    start,end = _marks[family][:2]
+    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_learned(family)), bos_token=start, eos_token=end)
     made.chat_template = _templates[family]
     return made
+
+@lru_cache
+def _learned(family:str) -> str:
+    "The merges and a family's marks, as the JSON of tokenizers."
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    level = pre_tokenizers.ByteLevel
+    texts = [str(v) for name in _rows for row in practice_rows(name, 200) for v in row.values()]
+    texts += [p['prompt'] + '\n\n' + p['completion'] for p in _lessons()]
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = level(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family], show_progress=False, initial_alphabet=sorted(level.alphabet()))
+    made.train_from_iterator(texts, trainer)
+    return made.to_str()
 
 # %% ../nbs/05f_practice.ipynb #baf8007f
 def practice_model(
     family:str,        # 'llama': separate projections, grouped heads; 'phi': fused ones, as in Phi-3 and Phi-4
     tokenizer,         # from `practice_tokenizer`
     n_steps:int=120,   # of lessons
+    n_layer:int=2,     # of the model
 ):                     # a transformers model in evaluation mode
     "A model of a family's shape that knows a few dozen words."
     from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
-    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
+    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=n_layer, num_attention_heads=4,
                  num_key_value_heads=2, max_position_embeddings=256, bos_token_id=0, eos_token_id=1, pad_token_id=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -155,20 +195,24 @@ def practice_hub(
     folder:str|Path|None=None,  # where models and data are written, or lie from the last time; None: a temporary one
     n_steps:int=120,            # of the lessons of the Llama; a tenth for Phi, whose shape is what matters here
     n_train:int=400,            # rows of each training split
+    families:tuple=('llama', 'phi'),  # which of the models are made
+    n_layer:int=2,              # of each model
 ):                              # gives a `LocalHub`; while it is open, the Hub is this machine
     "Small models and datasets of our own under famous names."
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(folder or scratch)
         datasets = write_practice_data(folder/'datasets', n_train)
         models = {}
-        for family,names in PRACTICE_NAMES.items():
-            if not (folder/family/'config.json').is_file(): _write_model(family, folder/family, n_steps if family == 'llama' else n_steps//10)
-            models.update({name: folder/family for name in names})
+        for family in families:
+            place = folder/family
+            steps = n_steps if family == 'llama' else n_steps//10
+            if not (place/'config.json').is_file(): _write_model(family, place, steps, n_layer)
+            models.update({name: place for name in PRACTICE_NAMES[family]})
         with LocalHub(models, datasets=datasets) as hub: yield hub
 
-def _write_model(family:str, folder:Path, n_steps:int):
+def _write_model(family:str, folder:Path, n_steps:int, n_layer:int):
     "One of them as a folder of transformers."
     tokenizer = practice_tokenizer(family)
-    model = practice_model(family, tokenizer, max(1, n_steps))
+    model = practice_model(family, tokenizer, max(1, n_steps), n_layer)
     with quiet(): model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -639,8 +639,8 @@ def next_commands(
     return [
         f'llm-lab generate {target} {shlex.quote(prompt)}',
         f'llm-lab chat {target}',
-        f'llm-lab serve {target}',
-        f'llm-lab export {target} --to gguf']
+        f'llm-lab export {target} --to gguf',
+        f'llm-lab serve {target}']
 
 def say_training(
     report:dict,     # what report.json holds

@@ -33,6 +33,7 @@ class TextRequest:
     frequency_penalty:float=0.    # taken off a score for each time the new text holds the id
     presence_penalty:float=0.     # taken off once, if it holds the id
     echo:bool=False               # begin with the tokens of the prompt, as they were read
+    shown:tuple=()                # special ids whose names are written, though they are no text
 
     @property
     def is_plain(self) -> bool:
@@ -224,6 +225,7 @@ class TextRow:
         self.stop_ids = stop_ids
         self.silent = silent
         self.writer = TextWriter(tokenizer, request.ids, request.stops)
+        self.writer.special = self.writer.special - set(request.shown)
         self.new = []
         self.room = min(request.max_tokens, context - len(request.ids))
         self.generator = None

@@ -9,6 +9,7 @@ __all__ = ['PRESETS', 'LoRATrainer', 'preset', 'SmoLoRA', 'plot_times']
 import itertools, re, torch
 from datetime import datetime
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .adapters import save_adapter, save_merged, settings_of
@@ -224,6 +225,7 @@ def _add_adapters(self):
         config['target_modules'] = sorted(config['target_modules'])
     settings = vars(settings_of(config))
     add_lora(self.model, seed=self.settings.seed, **settings)
+    self.model.save_pretrained = partial(save_adapter, self.model, base_model=self._base)   # as PEFT's model does, until it is merged
 
 SmoLoRA._rows,SmoLoRA._add_adapters,SmoLoRA._is_trained = _rows,_add_adapters,False
 SmoLoRA.trainer = property(_trainer)
@@ -272,6 +274,7 @@ def _save(self) -> dict:  # the certificate, as in merge_report.json
     place = self._merged_place()
     base = self._base if self._base and Path(self._base).is_dir() else None
     marked = _with_template(self.tokenizer, self.form) if self.form else self.tokenizer
+    self.model.__dict__.pop('save_pretrained', None)
     with timed(self.times, 'save'):
         report = save_merged(self.model, marked, place, None, base,
                              self.adapter_checkpoint if base else None, form=self.form)

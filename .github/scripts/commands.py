@@ -12,10 +12,11 @@ sys.path.insert(0, str(root))
 places = dict(NAME='some-model', FOLDER='some-folder', OUTPUT_DIR='some-folder', DIR='new-dir', FILE='my.txt', INPUT='my.txt', DATA='data', OLD='old-model', NEW='new-folder')
 # Lines that are run with something added, and why
 added = [(r'llm-lab run\b', '--dry-run', 'a whole run takes minutes: the check named run makes one'), (r'llm-lab lab\b', '--copy-only', 'a server would not end'), (r'llm-lab serve\b', '--dry-run', 'a server would not end'),
-         (r'llm-lab train\b(?!.*max.iters)', '--max-iters 3', 'the usual number takes minutes')]
+         (r'llm-lab train\b(?!.*max.iters)', '--max-iters 3', 'the usual number takes minutes'),
+         (r'llm-lab finetune\b.*--task(?!.*max.steps)', '--max-steps 1 --max-eval 2', 'the usual number takes minutes')]
 flags = {'--accept', '--verify', '--json', '--exercises', '--force', '--show-info', '--show_info'}   # options that take no value
 # Lines that are not run, and why
-left_out = [(r'COMMAND', 'stands for any command'), (r'llm-lab …', 'stands for any command')]
+left_out = [(r'^llm-lab \w+: ', 'what a command says, not a command'), (r'COMMAND', 'stands for any command'), (r'llm-lab …', 'stands for any command')]
 
 def texts(path):
     "What a reader sees of a document: prose as it is, outputs as code."
@@ -131,7 +132,7 @@ def prepared_line(line):
     return args, None
 
 def main():
-    from llm_lab import LocalHub
+    from llm_lab.practice import practice_hub
     found = documents()
     if '--list' in sys.argv: return print('\n'.join(f'{name}: {line}' for name, lines in found.items() for line in lines))
     back, failed, n, skipped, seen = os.getcwd(), [], 0, [], set()
@@ -139,8 +140,9 @@ def main():
         tmp = Path(tmp)
         prepare(tmp/'prepared')
         names = {args[1] for lines in found.values() for line in lines if (args := prepared_line(line)[0]) and args[0] == 'download' and not args[1].startswith('-')}
-        with LocalHub({name: tmp/'prepared'/'plain' for name in names | {'some-model'}}) as hub:
-            os.environ |= dict(HF_ENDPOINT=hub.url, HF_HOME=str(tmp/'hf'))
+        with practice_hub(tmp/'practice', n_steps=1, n_train=16, families=['llama']) as hub:
+            hub.models |= {name: tmp/'prepared'/'plain' for name in names | {'some-model'}}
+            os.environ |= dict(HF_HOME=str(tmp/'hf'), LLM_LAB_CACHE=str(tmp/'cache'))
             for i, (name, lines) in enumerate(found.items()):
                 here = tmp/str(i)
                 here.mkdir()
