@@ -187,8 +187,10 @@ def ngram_overlap(
         size = min(n, len(words))
         if not size: continue
         if size not in known: known[size] = np.unique(np.concatenate([_run_hashes(r, size) for r in read]))
-        is_known = np.isin(_run_hashes(words, size), known[size])
-        shares[i] = is_known.mean()
+        if not len(known[size]): continue
+        runs = _run_hashes(words, size)
+        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)   # sorted once; np.isin would sort for each text
+        shares[i] = (known[size][nearest] == runs).mean()
     return shares
 
 def clean_documents(
