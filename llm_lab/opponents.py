@@ -41,11 +41,17 @@ def has_ppmd() -> bool:  # whether `pyppmd` is installed
 def ppmd_bits(
     texts:list,             # documents, packed one after the other
     given:list|tuple=(),    # texts that are read first
+    orders:tuple=(6, 12),   # bytes that a context may have; the one that packs best counts
 ) -> np.ndarray:            # (N,) bits that each document adds
     "What PPMd needs for each document, after all texts before it."
+    tried = [_ppmd_bits(texts, given, order) for order in orders]
+    return min(tried, key=np.sum)
+
+def _ppmd_bits(texts:list, given:list|tuple, order:int) -> np.ndarray:
+    "The same with contexts of one length."
     try: import pyppmd
     except ImportError: raise ImportError('PPMd needs pyppmd: pip install "llm_lab[eval]"') from None
-    packer = pyppmd.Ppmd7Encoder(6, 256 << 20)                       # contexts of up to 6 bytes, 256 MB for them
+    packer = pyppmd.Ppmd7Encoder(order, 400 << 20)                   # so many bytes of memory for its contexts
     packer.encode(''.join(given).encode())
     n_bytes = [len(packer.encode(t.encode())) for t in texts]
     n_bytes[-1] += len(packer.flush(endmark=False))                  # the last bytes wait inside

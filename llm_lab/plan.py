@@ -159,7 +159,7 @@ def flops_per_token(
 _core_flops = 3e11        # floating-point operations a second in training on two cores, 256 channels wide, without dropout
 _step_s = 0.002           # seconds that a step takes however small it is
 _fixed_s = 25             # seconds that starting, fine-tuning and the report take in any run
-_text_s = 75              # seconds that reading, cleaning and scoring take with 12 MB of text
+_text_s = 40              # seconds that reading, cleaning and scoring take with 12 MB of text
 _text_bytes = 12_000_000  # text from the embedded corpus in a run of five minutes or more
 
 def flops_per_second(
