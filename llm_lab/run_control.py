@@ -254,6 +254,17 @@ def _one_line_for_a_lost_process(kind, error, trace):
     print(f'process {process_rank()}: {error}', file=sys.stderr)
 
 # %% ../nbs/03c_run_control.ipynb #ff62f428
+def _meeting_place(): # what `init_process_group` needs
+    """Where the processes find each other.
+
+    torchrun keeps one store for all its attempts on a machine, so after a restart it still holds the addresses
+    of processes that have ended: each attempt gets names of its own. Between machines the attempts are not counted alike.
+    """
+    store,rank,n = next(iter(torch.distributed.rendezvous('env://')))
+    is_one_machine = os.environ.get('GROUP_WORLD_SIZE', '1') == '1'
+    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') if is_one_machine else '0'
+    return dict(store=torch.distributed.PrefixStore(f'attempt {attempt}', store), rank=rank, world_size=n)
+
 def join_processes(
     model:nn.Module,     # gets the weights of process 0
     data_loader:object,  # must know which part of a step is this process's
@@ -262,7 +273,8 @@ def join_processes(
     "From here on, the processes that `torchrun` started train as one."
     d = torch.distributed
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not d.is_initialized():
-        d.init_process_group('cpu:gloo,cuda:nccl' if model.device.type == 'cuda' else 'gloo')
+        backend = 'cpu:gloo,cuda:nccl' if model.device.type == 'cuda' else 'gloo'
+        d.init_process_group(backend, **_meeting_place())
         atexit.register(d.destroy_process_group)                 # it stays for the next `fit` of this program
         sys.excepthook = _one_line_for_a_lost_process
     n = n_processes()

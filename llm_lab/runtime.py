@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'logits_of', 'device_of', 'context_of',
            'is_notebook', 'progress_bar', 'PeakMemory', 'quiet', 'n_processes', 'process_rank', 'all_sum',
-           'from_rank_0', 'check_range', 'slow']
+           'from_rank_0', 'check_range', 'pages_folder', 'kept_outputs', 'slow']
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
 import os, sys, threading, time, warnings
@@ -255,11 +255,47 @@ def check_range(
         upto = f'of at least {low:,}' if high == float('inf') else f'from {low:,} to {high:,}'
         raise ValueError(f'{name} is {value!r}, expected {what} {upto}')
 
-# %% ../nbs/00b_runtime.ipynb #84a58a29
+# %% ../nbs/00b_runtime.ipynb #600a8f1f
+def pages_folder() -> 'Path':
+    "The pages as they come with the package, or those of this checkout."
+    from importlib.util import find_spec
+    from pathlib import Path
+    here = Path(find_spec('llm_lab').origin).resolve().parent
+    places = [here/'_pages', here.parent/'nbs']
+    found = next((p for p in places if (p/'index.ipynb').exists()), None)
+    if found is None: raise FileNotFoundError('this installation has no pages: install llm_lab from a wheel, or give --source FOLDER')
+    return found
+
+def kept_outputs(
+    folder:'Path',  # of pages
+    what:str,       # the words of a slow cell
+) -> list[dict]:    # the cell's outputs, as the notebook keeps them
+    "What a slow cell gave when its page was made."
+    import json
+    words = f'slow({what!r})'
+    for page in sorted(folder.glob('[0-9]*.ipynb')):
+        text = page.read_text(encoding='utf-8')
+        if 'slow(' not in text: continue
+        for cell in json.loads(text)['cells']:
+            if words in ''.join(cell['source']): return cell.get('outputs', [])
+    return []
+
+# %% ../nbs/00b_runtime.ipynb #71df246d
+def _publish(outputs:list):
+    "Show kept outputs in a notebook."
+    from IPython.display import publish_display_data
+    whole = lambda value: ''.join(value) if isinstance(value, list) else value
+    for out in outputs:
+        if out['output_type'] == 'stream': print(whole(out['text']))
+        elif 'data' in out: publish_display_data({k: whole(v) for k,v in out['data'].items()}, out.get('metadata', {}))
+
 def slow(
     what:str,  # what is left out, and how long it takes
 ) -> bool:     # whether to do it
     "Whether slow cells run; if not, say what is left out."
     if os.environ.get('LLM_LAB_SLOW', '') not in ('', '0'): return True
     print(f'left out: {what}. To run it: set LLM_LAB_SLOW=1 before starting Jupyter')
+    kept = kept_outputs(pages_folder(), what) if is_notebook() else []
+    if kept: print('what it gave when this page was made:')
+    _publish(kept)
     return False

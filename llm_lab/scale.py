@@ -83,6 +83,13 @@ def _sum_of_all(state, bucket):
     message = torch.distributed.all_reduce(bucket.buffer(), async_op=True)
     return message.get_future().then(lambda done: done.value()[0])
 
+def _start_alone(device:torch.device):
+    "A process that nobody started together with others needs no messages, but a group."
+    d = torch.distributed
+    if d.is_initialized(): return
+    backend = 'cpu:gloo,cuda:nccl' if device.type == 'cuda' else 'gloo'
+    d.init_process_group(backend, rank=0, world_size=1, store=d.HashStore())
+
 class DDPExchange(Spread):
     "Every process has the whole model; gradients meet in buckets, on the way back."
     def __init__(self,
@@ -90,6 +97,7 @@ class DDPExchange(Spread):
     ):
         super().__init__(model)
         from torch.nn.parallel import DistributedDataParallel as DDP
+        _start_alone(model.device)
         whole = _SumLoss(model)
         DDP._set_params_and_buffers_to_ignore_for_model(whole, [n for n,_ in whole.named_buffers()])   # angles are everywhere the same
         self.sum_loss = DDP(whole)
@@ -109,6 +117,7 @@ def shard_model(
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
     if isinstance(model, FSDPModule): return model
+    _start_alone(model.device)
     mesh = init_device_mesh(model.device.type, (n_processes(),))
     parts = [*model.blocks, model]
     for part in parts: fully_shard(part, mesh=mesh)
@@ -129,6 +138,7 @@ def gather_model(
     plain.train_state = model.train_state
     return plain
 
+# %% ../nbs/12_scale.ipynb #064dd1c5
 class FSDPExchange(Spread):
     "Every process holds a part of every tensor."
     is_spread = True
@@ -170,10 +180,6 @@ def spread(
     "Let the processes that `torchrun` started, or this one alone, train a model together."
     kinds = dict(ddp=DDPExchange, fsdp=FSDPExchange)
     if how not in kinds: raise ValueError(f'unknown way {how!r} to train together; known: {", ".join(map(repr, kinds))}')
-    d = torch.distributed
-    if not d.is_initialized():                                   # one process, which needs no messages but a group
-        backend = 'cpu:gloo,cuda:nccl' if model.device.type == 'cuda' else 'gloo'
-        d.init_process_group(backend, rank=0, world_size=1, store=d.HashStore())
     return kinds[how](model)
 
 # %% ../nbs/12_scale.ipynb #2e267ede

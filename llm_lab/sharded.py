@@ -6,7 +6,7 @@
 __all__ = ['is_sharded', 'ShardedCheckpoints', 'read_sharded']
 
 # %% ../nbs/12a_sharded.ipynb #7fe5725b
-import os, pickle, shutil, sys, threading
+import os, pickle, shutil, sys, threading, warnings
 from pathlib import Path
 
 import torch
@@ -196,11 +196,13 @@ def _plain_copy(model:GPT, weights:dict) -> GPT:
     return plain
 
 # %% ../nbs/12a_sharded.ipynb #baba08c7
-def _fetch(folder:Path, state:dict) -> None:
+def _fetch(folder:Path, state:dict, alone:bool=False) -> None:
     "Fill tensors, wherever their parts lie."
     from torch.distributed import checkpoint as dcp
-    alone = not torch.distributed.is_initialized()
-    dcp.load(state, storage_reader=_reader(folder), no_dist=alone)
+    alone = alone or not torch.distributed.is_initialized()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'torch.distributed is disabled')      # alone is what was asked for
+        dcp.load(state, storage_reader=_reader(folder), no_dist=alone)
 
 def _room_for(folder:Path, part:str, like:object=lambda key, shape: None) -> dict:
     "Empty tensors for a part of a checkpoint, cut as `like` says."
@@ -214,10 +216,9 @@ def _room_for(folder:Path, part:str, like:object=lambda key, shape: None) -> dic
 
 def _run_of(folder:Path) -> dict:
     "What the run knew, without the optimizer."
-    from torch.distributed import checkpoint as dcp
     state = read_json(folder/'training_state.json')
     rng = _room_for(folder, 'rng')
-    if rng: dcp.load(dict(rng=rng), storage_reader=_reader(folder), no_dist=True)
+    if rng: _fetch(folder, dict(rng=rng), alone=True)
     for k in ('config', 'tokenizer', 'tied', 'run', 'versions', 'optimizer'): state.pop(k, None)
     return from_plain(state, rng)
 
