@@ -19,6 +19,7 @@ import numpy as np
 from fastcore.basics import patch
 from .bpe import iter_texts
 from .files import OutputError, check_output, check_readable, naming_errors, read_json, read_manifest, sha256_of, write_json
+from .merge_dropout import encode_copies
 from .packing import RowPlan, TokenLedger, plan_rows, _lay_rows
 from .tokenizer import HFCodec, Tokenizer, add_special_tokens, front_id
 
@@ -72,6 +73,7 @@ class _Shard:
     tokens:np.ndarray        # (N,) uint16 or uint32
     offsets:np.ndarray       # (D+1,) int64
     sha256:str|None=None     # of the tokens' bytes; None: computed when asked for
+    copies:int=1             # how often the documents are there, in other tokens each time
 
     @cached_property
     def fingerprint(self):
@@ -108,11 +110,11 @@ def _encode_docs(texts, tokenizer, whole):
         for ids in tokenizer.encode_batch(block, as_arrays=True):
             yield add_special_tokens(ids, tokenizer) if whole else ids
 
-def _memory_shard(docs, dtype):
+def _memory_shard(docs, dtype, copies=1):
     "Documents end to end in memory."
     docs = [d.astype(dtype) for d in docs]
     tokens = np.concatenate([np.zeros(0, dtype), *docs])
-    return _Shard(tokens, np.cumsum([0, *map(len, docs)]))
+    return _Shard(tokens, np.cumsum([0, *map(len, docs)]), copies=copies)
 
 def _write_shard(docs, dtype, path):
     "Documents end to end in a file; returns how many tokens and documents, and their sha256."
@@ -133,18 +135,27 @@ def _write_shard(docs, dtype, path):
     return dict(tokens=n_tokens, documents=n_docs, sha256=total.hexdigest(), offsets_sha256=sha256_of(f'{path}.offsets'))
 
 # %% ../nbs/02c_batches.ipynb #68a55a12
-def _plan_windows(offsets, width, strategy, window=2**18):
-    "(pieces (P, 3), pieces in each row) for so many documents at a time."
-    for i in range(0, len(offsets)-1, window):
-        plan = plan_rows(np.diff(offsets[i:i+window+1]), width, strategy)
+def _plan_windows(offsets, width, strategy, copies=1, window=2**18):
+    "(pieces (P, 3), pieces in each row) for so many documents at a time; copies share no row."
+    n = (len(offsets)-1)//copies
+    begins = [(c*n + i, min(window, n - i)) for c in range(copies) for i in range(0, n, window)]
+    for i,n_docs in begins:
+        plan = plan_rows(np.diff(offsets[i:i+n_docs+1]), width, strategy)
         yield np.stack([plan.doc+i, plan.start, plan.length], 1), np.diff(plan.row_start)
+
+def _copy_ends(plan, shard):
+    "The row with which each copy of the documents ends."
+    if shard.copies == 1: return np.array([len(plan.row_start)-1])
+    n_docs = (len(shard.offsets)-1)//shard.copies
+    copy = plan.doc[plan.row_start[:-1]]//n_docs
+    return np.searchsorted(copy, np.arange(shard.copies), 'right')
 
 def _plan_shard(shard, width, strategy):
     "The rows of a shard, in nameless files that are mapped."
     n = 0
     with tempfile.TemporaryFile() as pieces, tempfile.TemporaryFile() as rows:
         rows.write(bytes(8))
-        for p,n_pieces in _plan_windows(shard.offsets, width, strategy):
+        for p,n_pieces in _plan_windows(shard.offsets, width, strategy, shard.copies):
             pieces.write(p.astype('<i8').tobytes())
             rows.write((n+np.cumsum(n_pieces)).astype('<i8').tobytes())
             n += len(p)
@@ -242,6 +253,7 @@ class GPTDataLoader:
         empty = [k for k,s in shards.items() if not len(s.tokens)]
         if empty: raise ValueError(f'there are no tokens for {empty[0]!r}')
         self._plans = {k: _plan_shard(s, self.block_size+1, self.pack) for k,s in shards.items()}
+        self._ends = {k: _copy_ends(self._plans[k], s) for k,s in shards.items()}
         self._shards = shards
         self.steps = {'train': 0, 'val': 0}
         return self
@@ -277,8 +289,11 @@ def prepare_data(self:GPTDataLoader,
     val_fraction:float=0.1,  # that part; 0: none
     folder:str|Path|None=None,  # keep the tokens there, mapped into memory, instead of in memory
     force:bool=False,        # the folder may hold files of others; they stay
+    copies:int=1,            # how often the training text is written, in other tokens each time
+    merge_dropout:float=0.,  # chance that a merge of the tokenizer is left out in them
 ) -> GPTDataLoader:          # the loader itself
     "Encode, split and plan the rows."
+    if copies > 1 and not merge_dropout: raise ValueError(f'{copies} copies would all be the same: give merge_dropout')
     if folder is not None: _check_place(Path(folder), force)
     train = _read_path(train)
     parts = {'train': train}
@@ -288,8 +303,10 @@ def prepare_data(self:GPTDataLoader,
     elif val_fraction: parts = _split_texts(train, val_fraction, self.seed)
     dtype = _token_dtype(self.tokenizer.vocab_size)
     docs = {k: _encode_docs(t, self.tokenizer, whole=not isinstance(t, str)) for k,t in parts.items()}
-    if folder is None: return self._take({k: _memory_shard(d, dtype) for k,d in docs.items()})
-    _write_tokens(Path(folder), docs, dtype, self.tokenizer, force)
+    if merge_dropout: docs['train'] = encode_copies(parts['train'], self.tokenizer, copies, merge_dropout, self.seed)
+    times = {k: copies if k == 'train' else 1 for k in docs}
+    if folder is None: return self._take({k: _memory_shard(d, dtype, times[k]) for k,d in docs.items()})
+    _write_tokens(Path(folder), docs, dtype, self.tokenizer, force, times)
     return self._read(Path(folder))
 
 # %% ../nbs/02c_batches.ipynb #603609a3
@@ -328,16 +345,16 @@ def _check_names(folder, new, force):
         raise OutputError(f'{folder/clash[0]} was not written by us and would be overwritten: move it, or choose another output')
 
 # %% ../nbs/02c_batches.ipynb #9c7a0845
-def _describe(folder, docs, dtype, tokenizer):
+def _describe(folder, docs, dtype, tokenizer, copies):
     "Write shards, tokenizer and meta.json into an empty folder."
     tokenizer.save(folder)
     splits = {k: _write_shard(d, dtype, folder/f'{k}.bin') for k,d in docs.items()}
-    for k,about in splits.items(): about['mtime_ns'] = (folder/f'{k}.bin').stat().st_mtime_ns
+    for k,about in splits.items(): about.update(mtime_ns=(folder/f'{k}.bin').stat().st_mtime_ns, copies=copies[k])
     meta = dict(format=_format, kind='tokens', dtype=dtype.str, vocab_size=tokenizer.vocab_size, token_kind=tokenizer.token_kind,
                 tokenizer_sha256=_sha256(tokenizer), splits=splits)
     write_json(folder/'meta.json', meta)
 
-def _write_tokens(folder, docs, dtype, tokenizer, force=False):
+def _write_tokens(folder, docs, dtype, tokenizer, force, copies):
     "A folder of tokens: there whole, or refused when it is opened."
     from filelock import FileLock
     folder.mkdir(parents=True, exist_ok=True)
@@ -346,7 +363,7 @@ def _write_tokens(folder, docs, dtype, tokenizer, force=False):
         shutil.rmtree(new, ignore_errors=True)                     # left by a writer that was killed
         new.mkdir()
         try:
-            _describe(new, docs, dtype, tokenizer)
+            _describe(new, docs, dtype, tokenizer, copies)
             _move_in(new, folder, force)
         finally: shutil.rmtree(new, ignore_errors=True)
 
@@ -403,7 +420,7 @@ def _open_shard(path, about, dtype, vocab_size):
     _check_content(path, about)
     _check_content(Path(f'{path}.offsets'), {'sha256': about['offsets_sha256']} if 'offsets_sha256' in about else {})
     if 'sha256' not in about: _check_ids(path, tokens, vocab_size)
-    return _Shard(tokens, offsets, about.get('sha256'))
+    return _Shard(tokens, offsets, about.get('sha256'), about.get('copies', 1))
 
 # %% ../nbs/02c_batches.ipynb #78a1c062
 def _read_meta(folder, tokenizer):
@@ -470,14 +487,25 @@ def n_rows(self:GPTDataLoader,
     return len(self._plans[split].row_start)-1
 
 @patch
+def _shuffled_copies(self:GPTDataLoader, i):
+    "The training rows at positions `i`: one copy after the other, from the first again after the last, each in an order of its own."
+    ends = self._ends['train']
+    place = i % ends[-1]
+    copy = np.searchsorted(ends, place, 'right')
+    epoch = i//ends[-1]*len(ends) + copy
+    begins = np.append(0, ends[:-1])
+    for e in np.unique(epoch).tolist():
+        c = e % len(ends)
+        at = place[epoch == e] - begins[c]
+        yield begins[c] + shuffled(at, int(ends[c]-begins[c]), (self.seed, e))
+
+@patch
 def _row_numbers(self:GPTDataLoader, split, step):
     "Which rows this process takes at a step."
     n = self.n_rows(split)
     together = self.batch_size*self.world_size
     i = step*together + self.rank*self.batch_size + np.arange(self.batch_size)
-    if split == 'train':
-        epochs = np.unique(i//n).tolist()
-        return np.concatenate([shuffled(i[i//n == e] % n, n, (self.seed, e)) for e in epochs])
+    if split == 'train': return np.concatenate(list(self._shuffled_copies(i)))
     i %= -(-n//together)*together
     return shuffled(i[i < n], n, (self.seed, 0))
 

@@ -200,7 +200,7 @@ def run(
     root:str='runs',           # folder of all runs
     minutes:float=RunSettings.minutes,     # size of the job: about this long on two laptop cores
     seed:int=RunSettings.seed,             # same seed, same run
-    vocab_size:Optional[int]=None,         # entries of the tokenizer, at most; without it, like the next nine, chosen from the text
+    vocab_size:Optional[int]=None,         # entries of the tokenizer, at most; without it, like the next eleven, chosen from the text
     block_size:Optional[int]=None,         # tokens the model can look back over
     n_layer:Optional[int]=None,            # transformer blocks
     n_head:Optional[int]=None,             # attention heads per block
@@ -209,7 +209,10 @@ def run(
     dropout:Optional[float]=None,          # share of activations zeroed while training
     weight_decay:Optional[float]=None,     # how strongly matrices are pulled towards zero
     learning_rate:Optional[float]=None,    # peak for the matrices
+    merge_dropout:Optional[float]=None,    # chance that a merge of the tokenizer is left out in the text that is learned from
+    average:Optional[float]=None,          # share of the weights' running average that stays at each step; 0: the weights themselves count
     passes:Optional[float]=None,           # how often the text is read, at most
+    speed:Optional[float]=None,            # of this machine, beside two good laptop cores; without it, measured
     lora_r:int=RunSettings.lora_r,         # rank of the fine-tuning update
     pairs:Optional[str]=None,              # file of prompts and completions to fine-tune on; without it, from the text
     dry_run:bool=False,                    # only say what would be done, and why
@@ -218,7 +221,8 @@ def run(
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
     typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size,
-                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, lora_r=lora_r, pairs=pairs)
+                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, lora_r=lora_r, pairs=pairs,
+                 merge_dropout=merge_dropout, average=average, speed=speed)
     settings = RunSettings(input, minutes=minutes, seed=seed, reading=ReadingOptions(**reading), **typed)
     if dry_run:
         for line in plan_only(settings, progress): print(line)

@@ -214,8 +214,9 @@ def _documents(lines, min_chars:int=1000, said=None):
         if size > 2**20: break
     look = look_of([line for _,line in head])
     if said is not None: said(look)
+    wanted = min_chars if look in ('blank lines', 'lines') else max(min_chars, size//40)
     for part in _parted(itertools.chain(head, lines), look, min_chars):
-        for piece in (_shortened(part, min_chars) if look in ('blank lines', 'lines') else [part]):
+        for piece in _shortened(part, wanted):                        # a section of more than a tenth of the text is not one document
             text = '\n'.join(line for _,line in piece).strip('\n')
             if text.strip(): yield next(n for n,line in piece if line.strip()), text
 

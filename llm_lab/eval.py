@@ -231,6 +231,7 @@ def _with_start(
         rows.append(np.insert(d, 0, bos_id) if lead else d)
     return rows, leads, bos_id
 
+# %% ../nbs/06_eval.ipynb #1548d3dc
 def _window_of(
     row:np.ndarray,  # ids of a document
     begin:int,       # of the window

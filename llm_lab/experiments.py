@@ -17,7 +17,7 @@ from typing import get_args
 from .drawing import INK, inked, new_figure, save_figure
 from .files import check_output, check_output_file, folder_lock, is_ours, read_json, sha256_of, write_json
 from .finetune import (KNOWN_DATA, KNOWN_MODELS, TASKS, ModelSettings, TrainingConfig, _pairs_of_examples, _same_model, check_name, create_trainer,
-                              evaluate_task, get_recommended_config, load_dataset_by_name, load_model_by_name, names_its_fields, resolve_data, resolve_model,
+                              evaluate_task, get_recommended_config, get_training_args, load_dataset_by_name, load_model_by_name, names_its_fields, resolve_data, resolve_model,
                               resolve_task, save_finetuned)
 from .loader import _config_of
 from .pairs import read_examples, split_examples
@@ -38,6 +38,12 @@ class RunOptions:
     max_train:int|None=None       # training pairs; None: all
     max_eval:int|None=200         # held-out pairs; None: all
     max_new_tokens:int|None=None  # longest answer; None: by task
+
+    def __post_init__(self):
+        for name in ('max_train', 'max_eval', 'max_new_tokens'):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise ValueError(f'{name} is {value!r}: a whole number from 1, or None')
 
 @dataclass
 class FinetuneConfig:
@@ -247,6 +253,7 @@ def look_at(
     experiment:Experiment,  # a plan
 ) -> None:
     "Find out now whether model and data are there."
+    get_training_args(experiment.training)                 # names of a schedule, an optimizer …
     place = Path(resolve_model(experiment.model))
     base = place.as_posix()
     about = place/'adapter_config.json'

@@ -105,6 +105,14 @@ class ModelSettings:
     backend:str|None=None          # 'transformers' or 'unsloth'; None: the best one here
     device:str|None=None           # None: the best one here
 
+    def __post_init__(self):
+        for name,least in dict(r=1, max_seq_length=8).items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least: raise ValueError(f'{name} is {value!r}: a whole number from {least}')
+        if not 0 <= self.lora_dropout < 1: raise ValueError(f'lora_dropout is {self.lora_dropout!r}: a share from 0 to below 1')
+        check_name('bias', self.bias, ('none', 'all', 'lora_only'))
+        resolve_dtype(self.dtype, 'cpu')     # a name that torch knows
+
 # %% ../nbs/07_finetune.ipynb #c6fe93ab
 _fused = {'qkv_proj': ('q_proj', 'k_proj', 'v_proj'), 'gate_up_proj': ('gate_proj', 'up_proj')}
 
@@ -117,7 +125,13 @@ def adapter_targets(
     found = [n for n in wanted if n in there]
     for name,parts in _fused.items():
         is_wanted = set(parts) & set(wanted)
-        if name in there and is_wanted: found.append(name)
+        if name in there and is_wanted:
+            found.append(name)
+            there |= set(parts)
+    if tuple(wanted) != ModelSettings.target_modules:      # yours: a name that is not there is a mistake
+        linear = {name.rpartition('.')[2] for name,m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+        for name in wanted:
+            if name not in there: check_name('target module', name, sorted(linear))
     return found or 'all-linear'
 
 def attach_adapters(
@@ -128,7 +142,7 @@ def attach_adapters(
     from peft import LoraConfig, get_peft_model
     how = LoraConfig(r=s.r, lora_alpha=s.lora_alpha, lora_dropout=s.lora_dropout, bias=s.bias, use_dora=s.use_dora,
                      target_modules=adapter_targets(model, s.target_modules), task_type='CAUSAL_LM')
-    with torch.random.fork_rng():
+    with quiet(), torch.random.fork_rng():
         torch.manual_seed(s.random_state)
         model = get_peft_model(model, how)
     model.enable_input_require_grads()    # checkpointed layers pass gradients on
@@ -386,7 +400,7 @@ def _pairs_of_file(name, max_samples:int|None):
 def _pairs_of_examples(examples, name, max_samples:int|None):
     "Examples of one question and one answer as a Dataset."
     from datasets import Dataset
-    turns = [t for t in examples.turns[:max_samples] if len(t) == 2]
+    turns = [t for t in examples.turns[:max_samples] if isinstance(t, list) and len(t) == 2]
     if not turns: raise ValueError(f'{name} holds no pairs of prompt and completion')
     return Dataset.from_dict(dict(prompt=[t[0]['content'] for t in turns], completion=[t[1]['content'] for t in turns]))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from .finetune import KNOWN_MODELS, ModelSettings, TrainingConfig, _same_model, adapter_targets, resolve_model
 from .loader import MemoryEstimate, _bytes_of, _config_of, _live_bytes
 from .lora import add_lora, lora_layers
+from .runtime import quiet
 
 # %% ../nbs/07b_memory.ipynb #a7862566
 def config_of(
@@ -50,7 +51,7 @@ def _rehearsed(shape:str, kind:type, n_layer:int, length:int, dtype:str, r:int, 
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModelForCausalLM
     config = _with_layers(kind(**json.loads(shape)), n_layer)
-    with FakeTensorMode(), torch.device('cpu'):
+    with quiet(), FakeTensorMode(), torch.device('cpu'):
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).train()
         weights = _bytes_of([*model.parameters(), *model.buffers()])
         add_lora(model, r, r, 0., adapter_targets(model, wanted))

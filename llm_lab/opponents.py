@@ -41,11 +41,17 @@ def has_ppmd() -> bool:  # whether `pyppmd` is installed
 def ppmd_bits(
     texts:list,             # documents, packed one after the other
     given:list|tuple=(),    # texts that are read first
+    orders:tuple=(6, 12),   # bytes that a context may have; the one that packs best counts
 ) -> np.ndarray:            # (N,) bits that each document adds
     "What PPMd needs for each document, after all texts before it."
+    tried = [_ppmd_bits(texts, given, order) for order in orders]
+    return min(tried, key=np.sum)
+
+def _ppmd_bits(texts:list, given:list|tuple, order:int) -> np.ndarray:
+    "The same with contexts of one length."
     try: import pyppmd
     except ImportError: raise ImportError('PPMd needs pyppmd: pip install "llm_lab[eval]"') from None
-    packer = pyppmd.Ppmd7Encoder(6, 256 << 20)                       # contexts of up to 6 bytes, 256 MB for them
+    packer = pyppmd.Ppmd7Encoder(order, 400 << 20)                   # so many bytes of memory for its contexts
     packer.encode(''.join(given).encode())
     n_bytes = [len(packer.encode(t.encode())) for t in texts]
     n_bytes[-1] += len(packer.flush(endmark=False))                  # the last bytes wait inside
@@ -187,8 +193,10 @@ def ngram_overlap(
         size = min(n, len(words))
         if not size: continue
         if size not in known: known[size] = np.unique(np.concatenate([_run_hashes(r, size) for r in read]))
-        is_known = np.isin(_run_hashes(words, size), known[size])
-        shares[i] = is_known.mean()
+        if not len(known[size]): continue
+        runs = _run_hashes(words, size)
+        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)   # sorted once; np.isin would sort for each text
+        shares[i] = (known[size][nearest] == runs).mean()
     return shares
 
 def clean_documents(
@@ -286,6 +294,21 @@ def _part_scores(
         out['against'][name] = dict(ratio=float(ratio), low=ratio.low, high=ratio.high)
     return out
 
+# %% ../nbs/06d_opponents.ipynb #41cf30e6
+def _bits_of_part(
+    at:np.ndarray,     # places of its documents
+    bits:dict,         # {opponent: (N,) bits} of all documents
+    files:dict,        # {opponent: bits} of the part as one file
+    alone:np.ndarray,  # (N,) what deflate needs for each document
+) -> dict:             # {opponent: bits of each of its documents}
+    "What everyone needs for the documents of a part; what is known for the file only is spread over them."
+    here = {name: b[at] for name,b in bits.items()}
+    for name,n in files.items():
+        like = name.replace('xz', 'ppmd').replace('gzip', 'ppmd')
+        shape = bits.get(like, alone)[at]
+        here[name] = n*shape/shape.sum()
+    return here
+
 def heldout_scores(
     model:object,             # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
     texts:list,               # held-out documents
@@ -311,10 +334,7 @@ def heldout_scores(
     alone = _deflate_bits(texts)
     parts = {}
     for name,at in places.items():
-        here = {k: b[at] for k,b in bits.items()}
-        for k,n in files[name].items():                                # known for the file: spread over its documents
-            shape = bits.get(k.replace('xz', 'ppmd').replace('gzip', 'ppmd'), alone)[at]
-            here[k] = n*shape/shape.sum()
+        here = _bits_of_part(at, bits, files[name], alone)
         parts[name] = _part_scores((n_bytes*per_byte)[at], n_bytes[at], here, seed)
     out = dict(
         documents=len(texts),

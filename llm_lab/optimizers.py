@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['orthogonalize', 'Muon', 'configure_optimizer', 'check_optimizer_form', 'load_optimizer_state', 'check_optimizer',
-           'lr_share']
+           'update_average', 'averaged_weights', 'lr_share']
 
 # %% ../nbs/03g_optimizers.ipynb #72d5ab2a
 import math
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +106,7 @@ class Muon(torch.optim.Optimizer):
         lr = group['lr']
         momentum = group['momentum']
         for p in params:
-            if not self.state[p]: self.state[p]['momentum'] = torch.zeros_like(p)
+            if 'momentum' not in self.state[p]: self.state[p]['momentum'] = torch.zeros_like(p)
         momenta = [_here(self.state[p]['momentum']) for p in params]
         first = params[0]
         grads = [_here(g) for g in grads]
@@ -125,7 +126,7 @@ class Muon(torch.optim.Optimizer):
         "Move everything else as AdamW does."
         for p in params:
             state = self.state[p]
-            if state: continue
+            if 'step' in state: continue
             state['step'] = torch.tensor(0.)
             state['exp_avg'] = torch.zeros_like(p)
             state['exp_avg_sq'] = torch.zeros_like(p)
@@ -275,6 +276,38 @@ def check_optimizer(
     if n_other:
         raise ValueError(f'the optimizer holds {n_other} parameters that do not train in this model: '
                          'make it anew with model.configure_optimizer()')
+
+# %% ../nbs/03g_optimizers.ipynb #9e343a19
+@torch.no_grad()
+def update_average(
+    optimizer:torch.optim.Optimizer,  # after its step
+    decay:float,                      # share of the average that stays; 0.98 remembers about fifty steps
+    step:int,                         # steps done; in the first ones less stays, for the weights of the start are worth nothing
+) -> None:
+    "Move the average of every weight that moved towards it."
+    stays = min(decay, (1 + step)/(10 + step))
+    for group in optimizer.param_groups:
+        params = [p for p in group['params'] if p.grad is not None]
+        if not params: continue
+        for p in params:
+            state = optimizer.state[p]
+            if 'average' not in state: state['average'] = p.detach().clone()
+        averages = [optimizer.state[p]['average'] for p in params]
+        torch._foreach_lerp_(averages, [p.detach() for p in params], 1 - stays)
+
+@contextmanager
+def averaged_weights(
+    optimizer:torch.optim.Optimizer,  # holds averages, or none
+):                                    # a context manager
+    "Inside, the weights are their averages; afterwards they are as they were."
+    averages = {p: state['average'] for p,state in optimizer.state.items() if 'average' in state}
+    before = {p: p.detach().clone() for p in averages}
+    def put(values):
+        with torch.no_grad():
+            for p,value in values.items(): p.copy_(value)
+    put(averages)
+    try: yield
+    finally: put(before)
 
 # %% ../nbs/03g_optimizers.ipynb #abcc93ba
 def lr_share(

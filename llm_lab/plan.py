@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['RunSettings', 'TextFacts', 'script_of', 'measure_text', 'choose_vocab_size', 'estimate_tokens', 'Shape',
-           'flops_per_token', 'flops_per_second', 'training_seconds', 'text_seconds', 'choose_shape', 'Plan',
-           'given_or', 'memory_of_run', 'plan_shape', 'plan_run', 'expectation', 'plan_lines']
+           'flops_per_token', 'flops_per_second', 'training_seconds', 'other_seconds', 'text_seconds', 'measure_speed',
+           'round_speed', 'choose_shape', 'Plan', 'given_or', 'memory_of_run', 'plan_shape', 'plan_run', 'expectation',
+           'plan_lines']
 
 # %% ../nbs/08b_plan.ipynb #c8d9ee92
-import math, os, unicodedata
+import math, os, time, unicodedata
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Optional
@@ -24,6 +25,9 @@ _rules = dict(
     block_size=_is_count, n_layer=_is_count, n_head=_is_count, n_embd=_is_count, batch_size=_is_count, lora_r=_is_count,
     vocab_size=(lambda value: value >= 300, 'a byte-level BPE needs at least 300 (256 bytes, and something to merge)'),
     dropout=(lambda value: 0 <= value < 1, 'it must be a share from 0 up to below 1'),
+    merge_dropout=(lambda value: 0 <= value < 1, 'it must be a share from 0 up to below 1'),
+    average=(lambda value: 0 <= value < 1, 'it must be a share from 0 up to below 1'),
+    speed=_is_positive,
     weight_decay=(lambda value: value >= 0, 'it must not be below 0'))
 
 @dataclass(frozen=True)
@@ -41,9 +45,12 @@ class RunSettings:
     batch_size:Optional[int]=None       # rows per training step
     lora_r:int=8                        # rank of the fine-tuning update
     dropout:Optional[float]=None        # share of activations zeroed while training
+    merge_dropout:Optional[float]=None  # chance that a merge of the tokenizer is left out in the text that is learned from
+    average:Optional[float]=None        # score and keep the running average of the weights, of which this share stays at each step; 0: the weights
     weight_decay:Optional[float]=None   # how strongly matrices are pulled towards zero
     learning_rate:Optional[float]=None  # peak for the matrices; half of it for everything else
     passes:Optional[float]=None         # how often the text is read, at most
+    speed:Optional[float]=None          # of this machine, beside the two laptop cores of the plan; None: measured in a few seconds
     pairs:Optional[str]=None            # a .jsonl or .csv file of prompt and completion to fine-tune on; None: from the text itself
     def __post_init__(self):
         for name,(is_right,rule) in _rules.items():
@@ -107,7 +114,7 @@ def choose_vocab_size(
     facts:TextFacts,  # of the text
 ) -> int:             # a multiple of 64
     "How many tokens a text can teach."
-    size = 512*(facts.n_chars/150_000)**0.5
+    size = 512*(facts.n_chars/330_000)**0.58
     size = max(size, 384)
     size = min(size, 4096)
     size += min(1.5*facts.n_wide, size)          # the rarer characters stay bytes
@@ -152,7 +159,7 @@ def flops_per_token(
 _core_flops = 3e11        # floating-point operations a second in training on two cores, 256 channels wide, without dropout
 _step_s = 0.002           # seconds that a step takes however small it is
 _fixed_s = 25             # seconds that starting, fine-tuning and the report take in any run
-_text_s = 75              # seconds that reading, cleaning and scoring take with 12 MB of text
+_text_s = 40              # seconds that reading, cleaning and scoring take with 12 MB of text
 _text_bytes = 12_000_000  # text from the embedded corpus in a run of five minutes or more
 
 def flops_per_second(
@@ -168,11 +175,19 @@ def flops_per_second(
 def training_seconds(
     minutes:float,  # for the whole job
     n_bytes:int,    # of the text
+    speed:float=1., # of the machine
 ) -> float:         # seconds
     "What is left for training."
     whole_s = 60*minutes
-    left_s = whole_s - _fixed_s - text_seconds(n_bytes)
+    left_s = whole_s - other_seconds(n_bytes, speed)
     return max(left_s, 0.3*whole_s)
+
+def other_seconds(
+    n_bytes:int,    # of the text
+    speed:float=1., # of the machine
+) -> float:         # seconds
+    "What all but training takes; little of it is products of matrices, so a slow machine is less slow at it."
+    return (_fixed_s + text_seconds(n_bytes))/speed**0.5
 
 def text_seconds(
     n_bytes:int,    # of the text
@@ -180,6 +195,37 @@ def text_seconds(
     "What reading, cleaning and scoring take."
     share = min(1, n_bytes/_text_bytes)
     return _text_s*share
+
+# %% ../nbs/08b_plan.ipynb #17920fd9
+def measure_speed(
+    n_steps:int=9,  # of training
+) -> float:         # 1: as fast as the plan's two laptop cores
+    "How fast this machine trains, as it is now."
+    import torch
+    from llm_lab.gpt_model import GPT, GPTConfig
+    shape = Shape(vocab_size=1024, block_size=256, n_layer=4, n_embd=128)
+    with torch.random.fork_rng(devices=[]):
+        model = GPT(GPTConfig(arch='qwen3', tie_weights=False, n_head=4, **asdict(shape)))
+        optimizer = model.configure_optimizer()
+        ids = torch.randint(shape.vocab_size, (4, shape.block_size))
+        seconds = [_step_seconds(model, optimizer, ids) for _ in range(n_steps + 2)]
+    found = sorted(seconds[2:])[n_steps//2]                    # the first ones set up
+    planned = ids.numel()*flops_per_token(shape)/flops_per_second(shape.n_embd, 0.)
+    return round_speed((planned + _step_s)/found)
+
+def _step_seconds(model, optimizer, ids) -> float:
+    "How long one training step takes."
+    start = time.perf_counter()
+    model.sum_loss(ids, ids).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - start
+
+def round_speed(
+    speed:float,  # as measured
+) -> float:       # one of eight values between 1 and 2, or between any other number and its double
+    "The nearest of a few speeds."
+    return round(2**(round(8*math.log2(speed))/8), 3)
 
 # %% ../nbs/08b_plan.ipynb #98a2c53f
 _shapes = [(2, 64), (3, 96), (4, 128), (5, 160), (6, 192), (6, 256), (8, 320), (8, 384), (10, 512), (12, 768)]   # blocks and channels
@@ -213,6 +259,9 @@ class Plan:
     n_embd:int            # channels per token
     batch_size:int        # rows per training step
     dropout:float         # share of activations zeroed while training
+    merge_dropout:float   # chance that a merge is left out in the text that is learned from
+    copies:int            # of that text, each cut into other tokens
+    average:float         # share of the weights' running average that stays at each step; 0: the weights themselves count
     weight_decay:float    # how strongly matrices are pulled towards zero
     learning_rate:float   # peak for the matrices
     train_steps:int       # at most; training stops before when it no longer pays
@@ -223,13 +272,15 @@ class Plan:
     n_params:int          # of the model, about
     passes:float          # how often the text is read, about
     passes_allowed:float  # and at most
-    train_s:float         # seconds of training on two laptop cores, about
+    speed:float           # of the machine, beside two laptop cores
+    train_s:float         # seconds of training, about
     wall_s:float          # and of the whole run
     peak_bytes:int        # of memory, about
     reasons:tuple=()      # one sentence for each choice that was made
 
 # %% ../nbs/08b_plan.ipynb #08c963f7
 _max_passes = 16          # more readings than this cost more than they bring
+_average = 0.98           # of the weights: about the last fifty steps
 
 def _choose_heads(n_embd:int) -> int:
     "Heads of about 32 channels, an even number each."
@@ -237,11 +288,13 @@ def _choose_heads(n_embd:int) -> int:
     while n_embd % (2*n_head): n_head -= 1
     return n_head
 
-def _hold_back(passes:float) -> tuple[float, float]:
-    "Dropout and weight decay for a text that is read so often."
-    if passes < 3: return 0., 0.1
-    if passes < 6: return 0.1, 0.2
-    return 0.2, 0.5
+def _hold_back(passes:float, limit:float) -> tuple[float, float, float]:
+    "Dropout, merge dropout and weight decay where the minutes are enough for so many passes with all of them."
+    read = min(passes, limit)
+    if read < 3: return 0., 0., 0.1
+    dropout = 0.1 if passes >= limit else 0.               # it costs time: only where there is some to spare
+    weight_decay = 0.2 if read < 6 else 0.5
+    return dropout, 0.1, weight_decay
 
 def _batch_for(n_tokens:float, block_size:int) -> int:
     "Rows per step: enough steps come before large ones."
@@ -283,7 +336,7 @@ def _reasons(
     shape:Shape,      # of the model
     passes:float,     # that the minutes would allow
     limit:float,      # that the text allows
-    dropout:float,    # share of activations zeroed
+    held:dict,        # dropout and merge dropout
 ):                    # sentences
     "One sentence for each choice."
     for_chars = f'for {facts.n_chars:,} characters'
@@ -296,21 +349,25 @@ def _reasons(
         why = 'more would teach its wording, not its language; minutes that are left over are not used'
         yield _reason(f'the text is read {limit:g} times', s.passes, why)
     else: yield f'the text is read {passes:.2g} times: that is what the minutes allow'
-    why = 'it is read several times' if dropout else 'it is read so seldom that nothing needs holding back'
-    yield _reason(f'dropout {dropout:g}', s.dropout, why)
+    if not any(held.values()): why = 'the text is read so seldom that nothing needs holding back'
+    else: why = 'the text is read several times; dropout costs time, merge dropout does not'
+    for name,share in held.items():
+        yield _reason(f'{name.replace("_", " ")} {share:g}', getattr(s, name), why)
 
 # %% ../nbs/08b_plan.ipynb #c2d79981
 def plan_shape(
     s:RunSettings,        # what was asked for
     facts:TextFacts,      # of the text
     dropout:float,        # that training will use
+    merge_dropout:float=0.,  # and the text: what is cut finer is longer
+    speed:float=1.,       # of the machine
 ) -> tuple:               # (Shape, operations for training, tokens of the training text)
     "The model for a text, with what was given by hand as it is given."
     vocab_size = given_or(s.vocab_size, choose_vocab_size(facts))
     block_size = given_or(s.block_size, 256)
     n_tokens = estimate_tokens(facts, vocab_size)
-    n_tokens = 9*n_tokens//10                                          # a tenth is held out
-    seconds = training_seconds(s.minutes, facts.n_bytes)
+    n_tokens = int(0.9*n_tokens*(1 + merge_dropout))                   # a tenth is held out
+    seconds = speed*training_seconds(s.minutes, facts.n_bytes, speed)
     flops = seconds*flops_per_second(128, dropout)
     chosen = choose_shape(flops, n_tokens, vocab_size, block_size)
     n_embd = given_or(s.n_embd, _even_width(chosen.n_embd, s.n_head))
@@ -323,31 +380,34 @@ def _even_width(n_embd:int, n_head:Optional[int]) -> int:
     each = 2*(n_head or 1)
     return each*math.ceil(n_embd/each)
 
-def _fit_shape(s:RunSettings, facts:TextFacts, limit:float) -> tuple:
-    "Shape, tokens, passes that the minutes allow, dropout and weight decay; each depends on the others."
-    shape,flops,n_tokens = plan_shape(s, facts, given_or(s.dropout, 0.2))
-    passes = flops/flops_per_token(shape)/n_tokens
-    dropout,weight_decay = _hold_back(min(passes, limit))
-    dropout = given_or(s.dropout, dropout)
-    weight_decay = given_or(s.weight_decay, weight_decay)
-    if not dropout:                                                    # nothing is drawn at random: there is time for more
-        shape,flops,n_tokens = plan_shape(s, facts, dropout)
-        passes = flops/flops_per_token(shape)/n_tokens
-    return shape, n_tokens, passes, dropout, weight_decay
+def _fit_shape(s:RunSettings, facts:TextFacts, limit:float, speed:float) -> tuple:
+    "Shape, tokens, passes that the minutes allow, and what holds back; each depends on the others."
+    def tried(dropout, merge_dropout):
+        shape,flops,n_tokens = plan_shape(s, facts, dropout, merge_dropout, speed)
+        return shape, n_tokens, flops/flops_per_token(shape)/n_tokens
+    *_,passes = tried(given_or(s.dropout, 0.1), given_or(s.merge_dropout, 0.1))
+    dropout,merge_dropout,weight_decay = _hold_back(passes, limit)
+    held = dict(
+        dropout=given_or(s.dropout, dropout),
+        merge_dropout=given_or(s.merge_dropout, merge_dropout))
+    shape,n_tokens,passes = tried(**held)                              # where nothing is drawn at random there is time for more
+    return shape, n_tokens, passes, held, given_or(s.weight_decay, weight_decay)
 
 def plan_run(
     s:RunSettings,    # what was asked for
     facts:TextFacts,  # of the text
+    speed:float=1.,   # of the machine, where the settings give none
 ) -> Plan:
-    "Turn a text and minutes into an amount of work that is the same on every machine."
+    "Turn a text, minutes and the speed of a machine into an amount of work, whatever the clock says later."
     limit = given_or(s.passes, _max_passes)
-    shape,n_tokens,passes,dropout,weight_decay = _fit_shape(s, facts, limit)
+    speed = given_or(s.speed, speed)
+    shape,n_tokens,passes,held,weight_decay = _fit_shape(s, facts, limit, speed)
     seen = min(passes, limit)*n_tokens
     batch_size = given_or(s.batch_size, _batch_for(seen, shape.block_size))
     slots = batch_size*shape.block_size                                # of a step
     steps = max(20, int(seen/slots))
-    step_s = slots*flops_per_token(shape)/flops_per_second(shape.n_embd, dropout)
-    train_s = steps*(step_s + _step_s)
+    step_s = slots*flops_per_token(shape)/flops_per_second(shape.n_embd, held['dropout'])
+    train_s = steps*(step_s + _step_s)/speed
     return Plan(
         vocab_size=shape.vocab_size,
         block_size=shape.block_size,
@@ -355,7 +415,9 @@ def plan_run(
         n_head=given_or(s.n_head, _choose_heads(shape.n_embd)),
         n_embd=shape.n_embd,
         batch_size=batch_size,
-        dropout=dropout,
+        **held,
+        copies=math.ceil(steps*slots/n_tokens) if held['merge_dropout'] else 1,
+        average=given_or(s.average, _average),
         weight_decay=weight_decay,
         learning_rate=given_or(s.learning_rate, 0.02),
         train_steps=steps,
@@ -366,10 +428,11 @@ def plan_run(
         n_params=shape.n_params,
         passes=steps*slots/n_tokens,
         passes_allowed=limit,
+        speed=speed,
         train_s=train_s,
-        wall_s=train_s + text_seconds(facts.n_bytes) + _fixed_s,
+        wall_s=train_s + other_seconds(facts.n_bytes, speed),
         peak_bytes=memory_of_run(shape, batch_size, facts.n_bytes),
-        reasons=tuple(_reasons(s, facts, shape, passes, limit, dropout)))
+        reasons=tuple(_reasons(s, facts, shape, passes, limit, held)))
 
 # %% ../nbs/08b_plan.ipynb #4bf5adc2
 _little_bytes = 50_000    # less text than this teaches spelling and common words, not more
@@ -402,7 +465,7 @@ def plan_lines(
     plans = (
         f'Plan  {plan.n_params/1e6:.2g} M parameters, '
         f'{plan.train_steps:,} steps of {plan.batch_size} rows of {plan.block_size} tokens: '
-        f'about {shown} on two cores, {plan.peak_bytes/1e9:.1f} GB')
+        f'about {shown}, {plan.peak_bytes/1e9:.1f} GB (speed {plan.speed:g})')
     said = expectation(facts)
     notes = [f'      {reason}' for reason in plan.reasons]
     if not said: return [text, plans, *notes]

@@ -197,11 +197,12 @@ def practice_hub(
     n_train:int=400,            # rows of each training split
     families:tuple=('llama', 'phi'),  # which of the models are made
     n_layer:int=2,              # of each model
+    n_held:int=80,              # rows of each validation and test split
 ):                              # gives a `LocalHub`; while it is open, the Hub is this machine
     "Small models and datasets of our own under famous names."
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(folder or scratch)
-        datasets = write_practice_data(folder/'datasets', n_train)
+        datasets = write_practice_data(folder/'datasets', n_train, n_held)
         models = {}
         for family in families:
             place = folder/family

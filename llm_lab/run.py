@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json, write_json
-from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_text,
+from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_speed, measure_text,
     plan_lines, plan_run)
 from .reading import ReadingOptions
 from .runtime import PeakMemory, quiet
@@ -97,13 +97,18 @@ class Run:
     @property
     def plan(self) -> Plan:
         "What will be done; known when the text is clean."
-        return plan_run(self.settings, self.facts)
+        return plan_run(self.settings, self.facts, self.speed)
 
     @property
     def facts(self) -> TextFacts:
         "What was found in the text; known when it is clean."
         found = self.state['steps']['clean']['facts']
         return TextFacts(**found)
+
+    @property
+    def speed(self) -> float:
+        "Of the machine that planned this run."
+        return self.state['steps']['clean'].get('speed', 1.)
 
     def save(self):
         "Keep the state."
@@ -256,6 +261,7 @@ def clean_step(
         title='Clean',
         out=dict(documents=len(ds), bytes=n_bytes),
         cleaning=_cleaning(ledger),
+        speed=s.speed or measure_speed(),
         facts=asdict(facts))
 
 def _cleaning(ledger) -> dict:
@@ -333,27 +339,31 @@ def pack_documents(
     folder:Path,             # for train.bin, val.bin, meta.json and the tokenizer
     seed:int=0,              # order of the rows
     force:bool=False,        # the folder may hold other files; they stay
+    **copies,                # `copies` of the training text, cut otherwise by `merge_dropout`
 ) -> 'GPTDataLoader':
     "Lay documents in rows of `block_size`, on disk."
     from llm_lab.batches import GPTDataLoader
     loader = GPTDataLoader(config, tokenizer, seed=seed)
-    loader.prepare_data(train, val, folder=folder, force=force)
+    loader.prepare_data(train, val, folder=folder, force=force, **copies)
     return loader
 
 def pack_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
-    "Lay the documents in rows of `block_size`, on disk."
+    "Lay the documents in rows of `block_size`, on disk; a text that is read several times, once for each reading, cut otherwise."
     tok = tokenizer_of(run)
     train,val = splits(run)
-    config = model_config(run.plan, tok.vocab_size)
-    loader = pack_documents(train, val, tok, config, run.path/'data', run.settings.seed, force=True)
+    plan = run.plan
+    config = model_config(plan, tok.vocab_size)
+    loader = pack_documents(train, val, tok, config, run.path/'data', run.settings.seed, force=True,
+                            copies=plan.copies, merge_dropout=plan.merge_dropout)
     n_rows = loader.n_rows('train')
     first = loader.get_batch('train', 0)
     packing = dict(
         loader.ledger['train'].to_dict(),
         block_size=config.block_size,
         rows=n_rows,
+        copies=plan.copies,
         strip=first.doc_ids[:8].tolist())
     return dict(
         {'in': dict(documents=len(train) + len(val))},
@@ -411,6 +421,7 @@ def _train_planned(run:Run, manager, tok, prompt:str):
         config, run.path/'data', tok, manager, plan.train_steps, plan.learning_rate, run.settings.seed,
         weight_decay=plan.weight_decay,
         schedule='wsd',
+        average=plan.average or None,
         keep_best=True,
         patience=plan.patience,
         eval_interval=plan.eval_interval,
@@ -594,7 +605,8 @@ def dry_run(
         ds,_ = read_text(run)
     facts = measure_text(ds['text'][:])
     if facts.n_bytes < _min_bytes: raise ValueError(expectation(facts))
-    lines = plan_lines(plan_run(s, facts), facts)
+    plan = plan_run(s, facts, s.speed or measure_speed())
+    lines = plan_lines(plan, facts)
     return [*lines, '      before cleaning: rows that are dropped make the text a little smaller']
 
 # %% ../nbs/08a_run.ipynb #64cb97d3
@@ -637,7 +649,8 @@ def say_training(
     history = report['training']['history']
     last = history[-1]['step']
     n_tokens = max(r['tokens'] for r in history)
-    passes = n_tokens/report['packing']['tokens_read']
+    packing = report['packing']
+    passes = n_tokens*packing.get('copies', 1)/packing['tokens_read']
     scored = [r for r in history if 'eval_loss' in r]
     is_falling = scored[-1]['step'] == report['training']['best_step']
     return [

@@ -8,7 +8,7 @@ __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'lo
            'from_rank_0', 'check_range', 'pages_folder', 'kept_outputs', 'slow']
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 from contextlib import contextmanager
 
 # %% ../nbs/00b_runtime.ipynb #9ed70294
@@ -202,7 +202,9 @@ def quiet(
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     try:
-        with _environment(**env): yield
+        with _environment(**env), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', category=FutureWarning, module=r'(transformers|peft|trl)\.')   # of one library about another
+            yield
     finally:
         if not bars_off: datasets.enable_progress_bars()
         if weights_bar: transformers.logging.enable_progress_bar()

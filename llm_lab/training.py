@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fastcore.basics import patch
 
 from .gpt_model import GPT, check_counts
-from .optimizers import check_optimizer, configure_optimizer, load_optimizer_state, lr_share
+from .optimizers import averaged_weights, check_optimizer, configure_optimizer, load_optimizer_state, lr_share, update_average
 from .run_control import (Every, JSONLog, LostProcess, Progress, agree, earlier_run, has_diverged, join_processes,
     kept_adapters, make_logger, saver_for, stop_on_signal, was_lost)
 from .runtime import all_sum, check_range, evaluating, n_processes, process_rank, resolve_dtype, training_mode
@@ -215,6 +215,7 @@ class FitSettings:
     final_share:float=0.                 # share of the learning rate left at the end
     grad_accum:int=1                     # micro-batches per step
     grad_clip:float=1.                   # longest gradient; 0: any
+    average:float|None=None              # score and keep the running average of the weights, of which this share stays at each step; None: the weights
     dtype:torch.dtype|str|None=None      # of the products; None: bfloat16 where the hardware is fast at it
     seed:int=1337                        # of dropout
     compile:bool=False                   # compile the loss: slow to start, then often faster
@@ -235,7 +236,7 @@ class FitSettings:
     def __post_init__(self):
         check_counts(max_iters=self.max_iters, log_interval=self.log_interval, grad_accum=self.grad_accum)
         check_range(0, math.inf, grad_clip=self.grad_clip, warmup_iters=self.warmup_iters)
-        check_range(0, 1, decay_share=self.decay_share, final_share=self.final_share)
+        check_range(0, 1, decay_share=self.decay_share, final_share=self.final_share, average=self.average)
         lr_share(0, self.max_iters, schedule=self.schedule)
         for interval in (self.eval_interval, self.save_interval, self.sample_interval): Every(interval)
         if self.patience is not None: check_counts(patience=self.patience)
@@ -245,7 +246,7 @@ class FitSettings:
             raise ValueError('keep_best needs a place to save into: give checkpoint_dir or checkpoints')
 
 # %% ../nbs/03b_training.ipynb #66751c04
-_decides = 'max_iters schedule warmup_iters decay_share final_share grad_accum grad_clip dtype seed patience'.split()
+_decides = 'max_iters schedule warmup_iters decay_share final_share grad_accum grad_clip average dtype seed patience'.split()
 
 @patch
 def to_dict(self:FitSettings) -> dict:  # plain values
@@ -410,9 +411,15 @@ def advance(self:TrainingRun) -> dict:     # loss, n_tokens, grad_norm
     except FloatingPointError as e: raise FloatingPointError(f'step {step + 1}: {e}') from None
     self.state.step += 1
     self.state.tokens += out['n_tokens']
+    if s.average: update_average(self.optimizer, s.average, self.state.step)
     self.keep_state()
     if self.bar: self.bar.update(self.state.step, out['loss'], self.rate)
     return out
+
+@patch
+def averaged(self:TrainingRun):   # a context manager
+    "Inside, the weights are those that are scored and kept: their running average, where there is one."
+    return averaged_weights(self.optimizer) if self.settings.average else nullcontext()
 
 @patch
 def set_rate(self:TrainingRun,
@@ -486,7 +493,7 @@ def record_step(self:TrainingRun,
 def record_eval(self:TrainingRun):
     "Score the validation split; the last time, after saving, since a score may take long."
     if self.is_last: self.save('final')
-    score = estimate_loss(self.model, self.exchange.share(self.loader), max_batches=self.settings.eval_batches, dtype=self.dtype)
+    with self.averaged(): score = estimate_loss(self.model, self.exchange.share(self.loader), max_batches=self.settings.eval_batches, dtype=self.dtype)
     values = dict(eval_loss=score['loss'])
     if 'bits_per_byte' in score: values['eval_bits_per_byte'] = score['bits_per_byte']
     self.note_score(score['loss'])
@@ -509,7 +516,8 @@ def note_score(self:TrainingRun,
 def record_sample(self:TrainingRun):
     "Write a little."
     s = self.settings
-    self.record(sample=self.model.generate(s.sample_prompt, 100, seed=s.seed))
+    with self.averaged(): sample = self.model.generate(s.sample_prompt, 100, seed=s.seed)
+    self.record(sample=sample)
 
 # %% ../nbs/03b_training.ipynb #fffbeb39
 @patch
@@ -520,7 +528,8 @@ def save(self:TrainingRun,
     if self.saver is None or self.state.step == self.first_step: return      # nobody to save, or nothing new
     self.keep_state()
     self.state.adapters = kept_adapters(self.model)
-    try: self.saver.save(self.model, self.optimizer, name=name)
+    try:
+        with self.averaged() if name == 'best' else nullcontext(): self.saver.save(self.model, self.optimizer, name=name)
     except OSError as e:
         if name != 'recent': raise
         warnings.warn(f'{e}; training goes on, and a minute later tries again')

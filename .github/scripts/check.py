@@ -173,10 +173,13 @@ def check_docs():
         why = prepared_site(Path(d))
         proc = Path(d)/'_proc'
         absent = [p.name for p in pages if not (proc/p.name).exists()]
+        places = [m for p in proc.glob('*.ipynb') for m in re.findall(r'output-file: (\S+?\.html)', p.read_text(encoding='utf-8'))]
+        twice = sorted({x for x in places if places.count(x) > 1})
         listed = (proc/'reference'/'index.qmd').read_text(encoding='utf-8') if not why else ''
         import llm_lab
         unnamed = [n for n, module in llm_lab._where.items() if f'({module}.qmd#{n})' not in listed]
-    note('every page, guide and name is prepared for the site', not why and not absent and not unnamed, why or f'no page: {absent}; not in the reference: {unnamed}')
+    note('every page, guide and name is prepared for the site', not why and not absent and not unnamed and not twice,
+         why or f'no page: {absent}; not in the reference: {unnamed}; two pages in one place: {twice}')
 
 def blocks(text):
     "Fenced blocks that run: (language, code), in order."
@@ -257,6 +260,7 @@ def run_check(name):
 
 if __name__ == '__main__':
     asked = [a for a in sys.argv[1:] if not a.startswith('-')]
+    if set(sys.argv[1:]) - {*asked, '--slow'}: sys.exit(__doc__)
     if unknown := set(asked) - checks.keys(): sys.exit(f'no check named {", ".join(unknown)}; there are: {", ".join(checks)}')
     names = asked or list(checks)
     os.environ.setdefault('OMP_NUM_THREADS', '1')   # two programs of two threads each on two cores take ten times as long

@@ -27,8 +27,13 @@ def chapters():
     return found
 
 def module_of(page):
-    "The module a page is, from its name."
-    return page.stem.partition('_')[2]
+    "The module that a page exports to, or ''."
+    found = re.search(r'#\s*\|\s*default_exp (\w+)', (root/'nbs'/page.name).read_text(encoding='utf-8'))
+    return found[1] if found else ''
+
+def name_on_site(page):
+    "Two pages may end in the same word (03f_experiments and the module experiments): one without a module keeps its whole name."
+    return module_of(page) or page.stem
 
 def definitions(code):
     "Names of the functions and classes a cell defines, and second names it gives."
@@ -78,9 +83,10 @@ def finish_page(path, chapter, text):
         code = ''.join(cell.get('source', ''))
         if cell['cell_type'] == 'raw' and 'title:' in code and path.stem != 'index':
             code = re.sub(r'(?m)^title:.*', f'title: "{numbered(path.stem, chapter, text)}"', code)
+            code = re.sub(r'(?m)^output-file:.*', f'output-file: {name_on_site(path)}.html', code)
             name = module_of(path)
             links = [f'[Open in Colab]({colab}{path.name})', f'<a href="notebooks/{path.name}" download>this page as a notebook</a>']
-            if (root/'llm_lab'/f'{name}.py').exists(): links[:0] = [f'module `llm_lab.{name}`', f'[reference](reference/{name}.qmd)']
+            if name: links[:0] = [f'module `llm_lab.{name}`', f'[reference](reference/{name}.qmd)']
             cells += [{**cell, 'source': lines(code)}, markdown('[' + ' · '.join(links) + ']{.page-links}')]
             continue
         if cell['cell_type'] == 'code':
@@ -137,7 +143,7 @@ def reference():
     listing = []
     for page in sorted((root/'nbs').glob('[0-9]*.ipynb')):
         name = module_of(page)
-        if not (root/'llm_lab'/f'{name}.py').exists(): continue
+        if not name: continue
         module = importlib.import_module(f'llm_lab.{name}')
         names = list(public_names(module))
         head = f'---\ntitle: "llm_lab.{name}"\n---\n\nThe lesson behind it: [{page.stem}](../{page.name}) · [source]({source}llm_lab/{name}.py)\n\n'
@@ -160,7 +166,7 @@ def plain_list():
     "llms.txt: what there is, for programs that read."
     text = ['# llm_lab', '', '> Learn and do language-model work end to end, in notebooks', '', '## Lessons', '']
     for href, (chapter, title) in chapters().items():
-        if href.endswith('.ipynb') and href != 'index.ipynb': text.append(f'- [{numbered(href, chapter, title)}]({home}{module_of(Path(href))}.html)')
+        if href.endswith('.ipynb') and href != 'index.ipynb': text.append(f'- [{numbered(href, chapter, title)}]({home}{name_on_site(Path(href))}.html)')
     text += ['', '## Reference and guides', '', f'- [Reference]({home}reference/index.html)']
     for page in sorted((root/'docs').glob('*.md')):
         text.append(f'- [{page.stem}]({home}docs/{page.stem}.html): {title_of(page)}')
@@ -218,7 +224,7 @@ class Page(HTMLParser):
 def faults(site):
     "Everything that is wrong with a rendered site."
     pages = {p: Page(p.read_text(encoding='utf-8')) for p in site.rglob('*.html')}
-    wanted = [site/f'{module_of(p)}.html' for p in (root/'nbs').glob('[0-9]*.ipynb')]
+    wanted = [site/f'{name_on_site(p)}.html' for p in (root/'nbs').glob('[0-9]*.ipynb')]
     wanted += [site/'index.html', site/'reference'/'index.html', site/'search.json', site/'llms.txt']
     wanted += [site/'docs'/f'{p.stem}.html' for p in (root/'docs').glob('*.md')]
     yield from (f'not there: {p.relative_to(site)}' for p in wanted if not p.exists() or not p.stat().st_size)
