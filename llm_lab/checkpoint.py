@@ -596,6 +596,7 @@ _advice = {
     r'.+\.onnx': 'is a graph for onnxruntime; run it there, or take the model that it was made from',
     r'consolidated.*\.(safetensors|pth)': "has its maker's own names for the weights; fetch the files for transformers (config.json, model.safetensors) of the same model",
     r'(model|pytorch_model)-\d+-of-\d+\.\w+': 'is one part of several, and the list of the parts (….index.json) is missing; fetch that file too',
+    r'log\.jsonl|train\.json': 'is what a training leaves that ended before its first save; repeat its command, and it begins anew',
 }
 
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8
