@@ -463,6 +463,12 @@ def _check_mergeable(name:str, layer:LoRALinear):
     if not ok:
         raise ValueError(f'{name}: the merged weight is not finite; training diverged, lower the learning rate')
 
+def _step_norm(layer:LoRALinear) -> float:
+    "How large a step BA is, from two r x r tables: |BA|² is the sum of (AAᵀ)(BᵀB), entry by entry."
+    A,B = layer.lora_A.double(),layer.lora_B.double()
+    squared = ((A @ A.T)*(B.T @ B)).sum()
+    return abs(layer.scaling)*squared.clamp_min(0).sqrt().item()
+
 def _fold_in(model, name:str, layer:LoRALinear) -> dict:
     "Merge one layer, a megabyte at a time; says how large its step was."
     _replace(model, name, layer.base_layer)
@@ -470,8 +476,9 @@ def _fold_in(model, name:str, layer:LoRALinear) -> dict:
     if layer.lora_bias is not None:
         layer.bias.add_(layer.lora_bias*layer.scaling)
     w,seen = layer.weight,[]
-    is_plain = w.dtype == torch.float32 and layer.lora_magnitude is None
-    n = max(1, 2**18//w.shape[1]) if layer.lora_magnitude is None else len(w)
+    is_dora = layer.lora_magnitude is not None
+    is_plain = w.dtype == torch.float32 and not is_dora
+    n = len(w) if is_dora else max(1, 2**18//w.shape[1])
     for i in range(0, len(w), n):
         rows = slice(i, i + n)
         old = w[rows].float()
@@ -484,10 +491,11 @@ def _fold_in(model, name:str, layer:LoRALinear) -> dict:
             change = exact - old
             w[rows] = exact
             rounding = (exact - w[rows].float()).abs().max()
-        seen.append(torch.stack([*change.aminmax(), torch.linalg.vector_norm(change), size, rounding]))
-    low,high,change,size,rounding = torch.stack(seen).T.tolist()
+        seen.append(torch.stack([*change.aminmax(), size, rounding]))
+    low,high,size,rounding = torch.stack(seen).T.tolist()
+    norm = torch.linalg.vector_norm(change).item() if is_dora else _step_norm(layer)
     return dict(max_weight_change=max(map(abs, low + high)),
-                relative_change=math.hypot(*change)/max(math.hypot(*size), 1e-30),
+                relative_change=norm/max(math.hypot(*size), 1e-30),
                 max_rounding=max(rounding))
 
 # %% ../nbs/05_lora.ipynb #10876a34

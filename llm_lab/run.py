@@ -467,6 +467,7 @@ def finetune_step(
     run:Run,  # the run to work on
 ) -> dict:    # its record
     "LoRA fine-tune the best model on pairs from the text, or on those given, and merge the adapter."
+    from llm_lab.pairs import UnfitData
     from llm_lab.sft import finetune
     s = run.settings
     task,held = run_task(run)
@@ -475,7 +476,7 @@ def finetune_step(
     try:
         found = finetune(run.best(), task.pairs, held, run.path,
                          r=s.lora_r, max_steps=run.plan.lora_steps, seed=s.seed, progress=run.progress)
-    except ValueError as e: return dict(record, out=dict(left_out=str(e)))
+    except UnfitData as e: return dict(record, out=dict(left_out=str(e)))
     shown = {k: found[k] for k in ('loss_before', 'loss_after', 'trained_share')}
     return dict(
         record,

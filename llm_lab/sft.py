@@ -23,7 +23,7 @@ from .files import atomic_folder, check_output, find_damage, is_ours
 from .loader import ModelLoader, estimate_memory
 from .lora import add_lora, is_linear, lora_layers, trained_share
 from .pairs import (Examples, PromptForm, _as_theirs, _key, _template_row, _with_template, choose_form, encode_examples, encode_pairs, read_examples, read_prompt_form,
-                           split_examples)
+                           split_examples, UnfitData)
 from .runtime import PeakMemory, context_of, device_of, evaluating, progress_bar, quiet, resolve_device, resolve_dtype, training_mode
 from .uncertainty import bootstrap_ratio
 
@@ -127,13 +127,20 @@ class Preflight:
     problems:list = field(default_factory=list)  # sentences; with any of these training would fail or learn nothing
     warnings:list = field(default_factory=list)  # sentences; worth a look
     facts:dict = field(default_factory=dict)     # counts and sizes that were measured
+    unfit:list = field(default_factory=list)     # those of the problems that lie in the data alone
+    rows:dict = field(default_factory=dict)      # what was encoded on the way: training, held-out
     @property
     def ok(self): return not self.problems
     def check(self):
         "Raise one ValueError that says everything, if there are problems."
         if self.problems:
-            raise ValueError('not ready to train:\n- ' + '\n- '.join(self.problems))
+            kind = UnfitData if self.unfit == self.problems else ValueError
+            raise kind('not ready to train:\n- ' + '\n- '.join(self.problems))
         return self
+    def add_unfit(self, problem:str):
+        "A problem of the data."
+        self.problems.append(problem)
+        self.unfit.append(problem)
     def __repr__(self):
         head = 'ready to train' if self.ok else 'not ready to train'
         problems = [f'  problem: {p}' for p in self.problems]
@@ -194,7 +201,7 @@ def _check_model(model, tokenizer, report):
 def _check_turns(examples:Examples, what:str, report) -> bool:
     "Whether there is something to learn in every example."
     if not len(examples):
-        report.problems.append(f'there are no {what} pairs')
+        report.add_unfit(f'there are no {what} pairs')
     if examples.is_text:
         return bool(len(examples))
     empty,silent = [],[]
@@ -204,11 +211,11 @@ def _check_turns(examples:Examples, what:str, report) -> bool:
         elif not all(a.strip() for a in answers):
             empty.append(i)
     if empty:
-        report.problems.append(f'{what} completion {empty[0]} is empty ({len(empty)} like it): leave such '
-                               'pairs out (see "An answer without words")')
+        report.add_unfit(f'{what} completion {empty[0]} is empty ({len(empty)} like it): leave such '
+                         'pairs out (see "An answer without words")')
     if silent:
-        report.problems.append(f'{what} row {silent[0]} trains on nothing: it has no turn of an assistant '
-                               f'({len(silent)} like it) (see "An answer without words")')
+        report.add_unfit(f'{what} row {silent[0]} trains on nothing: it has no turn of an assistant '
+                         f'({len(silent)} like it) (see "An answer without words")')
     return bool(len(examples)) and not empty and not silent
 
 def _check_rows(rows, what:str, tokenizer, model, max_length:int, report):
@@ -312,6 +319,8 @@ def _encoded(examples:Examples, what:str, tokenizer, form, max_length:int, repor
     "Rows, or None and a problem."
     try:
         return encode_examples(tokenizer, examples, max_length, form)
+    except UnfitData as e:
+        report.add_unfit(f'{what} {e}')
     except (ValueError, TypeError) as e:
         report.problems.append(f'{what} {e}')
 
@@ -326,6 +335,7 @@ def _checked(data, what:str, model, tokenizer, form, settings:SFTSettings, max_l
         rows = _encoded(found, what, tokenizer, form, max_length, report)
         if rows is not None:
             _check_rows(rows, what, tokenizer, model, max_length, report)
+            report.rows[what] = rows
     return found
 
 def _check_overlap(train:Examples, val:Examples, report):
@@ -610,7 +620,7 @@ def prepare_data(
     known = {_key(t) for t in train.turns}
     unseen = Examples([t for t in val.turns if _key(t) not in known], val.mapping)
     if len(unseen) < 2:
-        raise ValueError(f'{len(unseen)} held-out pairs that are not training pairs: at least 2 are needed to '
+        raise UnfitData(f'{len(unseen)} held-out pairs that are not training pairs: at least 2 are needed to '
                          f'measure the fine-tune, and about {round(2/settings.hold_out)} pairs in all to hold '
                          'some out')
     return train, unseen, len(val) - len(unseen)
@@ -679,10 +689,11 @@ def _prepared(model, tokenizer, train_pairs, val_pairs, s:SFTSettings) -> _Lesso
     s = replace(s, max_length=s.max_length or min(context_of(model) or 1024, 512))
     looked = preflight(model, train, val, tokenizer, s).check()
     form = PromptForm('text') if train.is_text else choose_form(tokenizer, s.separator)
-    rows = encode_examples(tokenizer, train, s.max_length, form)
-    rows = _draw(rows, s.max_steps*s.batch_size*s.accumulation, s.seed)
+    rows = _draw(looked.rows['training'], s.max_steps*s.batch_size*s.accumulation, s.seed)
     held = Examples(list(_draw_list(val.turns, s.max_val, s.seed)), val.mapping)
-    held_rows = encode_examples(tokenizer, held, s.max_length, form)
+    held_rows = looked.rows['held-out']
+    if len(held) < len(val):
+        held_rows = encode_examples(tokenizer, held, s.max_length, form)
     return _Lesson(train, held, rows, held_rows, form, s, n_overlap, looked.warnings)
 
 def _measured(model, tokenizer, lesson:_Lesson) -> tuple:
