@@ -114,7 +114,7 @@ def check_run():
             '    return connect(self, address, *a)\n'
             'connect, socket.socket.connect, socket.socket.connect_ex = socket.socket.connect, refuse, refuse\n')
         env = dict(PYTHONPATH=os.pathsep.join([str(tmp/'blocked'), str(root)]), HF_HOME=str(tmp/'hf'))
-        run = [bin_dir/'llm-lab', 'run', '--minutes', '0.2', '--vocab-size', '1024', '--n-layer', '2', '--n-head', '2', '--n-embd', '64', '--no-progress']
+        run = [bin_dir/'llm-lab', 'run', '--minutes', '0.2', '--speed', '1', '--vocab-size', '1024', '--n-layer', '2', '--n-head', '2', '--n-embd', '64', '--no-progress']
         code, out = sh(*run, '--name', 'small', cwd=tmp, **env)
         small = tmp/'runs'/'small'
         note('small run, network blocked', code == 0 and (small/'report.html').exists(), out[-3000:])
