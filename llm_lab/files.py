@@ -218,7 +218,8 @@ def check_output(
     path = Path(path)
     _check_source(path, source)
     if path.is_symlink(): raise OutputError(f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
-    if path.exists() and not path.is_dir(): raise OutputError(f'{path} is a file, and a folder is to be written: choose another output')
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir(): raise OutputError(f'{place} is a file, and a folder is to be written: choose another output')
     if force or not path.exists(): return path
     found = read_manifest(path)
     if found and kind not in (None, found['kind']): raise OutputError(f'{path} holds a folder of kind {found["kind"]!r}, not {kind!r}: choose another output')

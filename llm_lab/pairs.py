@@ -8,6 +8,7 @@ __all__ = ['as_rows', 'find_mapping', 'Examples', 'read_examples', 'UnfitData', 
 
 # %% ../nbs/05b_pairs.ipynb #8c7e5772
 import copy, csv, io, json, os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -85,10 +86,18 @@ def as_rows(
         found = [r for p,kind in find_files(source) for r in _file_rows(Path(p), kind, options, text_field)]
         if not found:
             raise ValueError(f'{source}: no rows in it')
-        return found
+        return _as_records(found, text_field)
     if hasattr(source, 'keys') and hasattr(source, 'column_names'):
         source = source[split]    # a DatasetDict
-    return [{text_field: row} if isinstance(row, str) else row for row in source]
+    return _as_records(source, text_field)
+
+def _as_records(rows, text_field:str) -> list[dict]:
+    "Texts as records of one column; what is neither is named."
+    found = [{text_field: row} if isinstance(row, str) else row for row in rows]
+    for i,row in enumerate(found):
+        if not isinstance(row, Mapping):
+            raise TypeError(f'row {i} is {type(row).__name__}, expected a record with names, or a text')
+    return found
 
 def _hub_rows(name:str, split:str) -> list[dict]:
     "Rows of a dataset of the Hub, or of the cache."
@@ -142,8 +151,13 @@ def find_mapping(
                      f'completion={list(columns)[-1]!r})')
 
 # %% ../nbs/05b_pairs.ipynb #78972ea4
-def _turn(message:dict) -> dict:
+def _turn(message:dict, where:str) -> dict:
     "One turn of a conversation, in either layout, as role and content."
+    expected = 'expected turns of role and content, or of from and value'
+    if not isinstance(message, Mapping):
+        raise TypeError(f'{where} holds {type(message).__name__}, {expected}')
+    if not message.keys() & {'role', 'from'}:
+        raise TypeError(f'{where} holds a turn of {", ".join(map(str, message))}, {expected}')
     role = message.get('role', message.get('from'))
     content = message.get('content', message.get('value'))
     if isinstance(content, list):
@@ -163,14 +177,18 @@ def _as_turns(row:dict, i:int, mapping:dict) -> list[dict]|str:
     if 'text' in mapping:
         return _as_text(row.get(mapping['text']), f'{mapping["text"]} {i}')
     if 'messages' in mapping:
-        turns = [_turn(m) for m in row.get(mapping['messages']) or []]
+        where = f'{mapping["messages"]} {i}'
+        found = row.get(mapping['messages']) or []
+        if not isinstance(found, (list, tuple)):
+            raise TypeError(f'{where} is {type(found).__name__}, expected a list of turns')
+        turns = [_turn(m, where) for m in found]
         for t in turns:
-            _as_text(t['content'], f'{mapping["messages"]} {i}, a turn of {t["role"]},')
+            _as_text(t['content'], f'{where}, a turn of {t["role"]},')
         return turns
     prompt,completion = row.get(mapping['prompt']),row.get(mapping['completion'])
     if isinstance(prompt, list) or isinstance(completion, list):
         as_list = lambda part: part if isinstance(part, list) else [dict(role='user', content=part)]
-        return [_turn(m) for part in (prompt, completion) for m in as_list(part)]
+        return [_turn(m, f'{mapping["prompt"]} {i}') for part in (prompt, completion) for m in as_list(part)]
     prompt = _as_text(prompt, f'{mapping["prompt"]} {i}')
     extra = row.get(mapping.get('input')) if 'input' in mapping else None
     if extra: prompt = f'{prompt}\n\n{extra}'

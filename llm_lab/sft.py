@@ -680,6 +680,9 @@ def _taken(model_or_folder, tokenizer, device) -> tuple:
     if not isinstance(model_or_folder, (str, Path)):
         return *_as_transformers(model_or_folder.to(device), tokenizer), None
     base = find_model(model_or_folder)
+    if (base/'adapter_config.json').is_file():
+        raise ValueError(f'{base} is an adapter, and a new one would have no folder to stand on: give the merged '
+                         'model beside it, or write one with save_merged')
     model,own = _open(base, device)
     return *_as_transformers(model, tokenizer or own), base
 
