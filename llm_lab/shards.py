@@ -401,5 +401,5 @@ def encode_shards(
         groups = [digest if is_few else unit for unit,digest in units]
         held = _held_out(groups, val_fraction, seed)
         docs = {name: _encoded(paths, work, [(g in held) == side for g in groups]) for name,side in (('train', False), ('val', True))}
-        _write_tokens(Path(output), docs, _token_dtype(tokenizer.vocab_size), tokenizer, force)
+        _write_tokens(Path(output), docs, _token_dtype(tokenizer.vocab_size), tokenizer, force, dict.fromkeys(docs, 1))
     return Path(output)
