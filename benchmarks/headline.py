@@ -47,10 +47,14 @@ def model_bits(folder, texts):
         ids = tokenizer(t)['input_ids']
         if tokenizer.bos_token_id is not None and ids[:1] != [tokenizer.bos_token_id]: ids = [tokenizer.bos_token_id, *ids]
         nats = 0. if tokenizer.bos_token_id is not None else math.log(model.config.vocab_size)
-        for begin in range(0, len(ids) - 1, size - 1):
+        known = 1                                                    # tokens that are counted already
+        for begin in range(0, len(ids) - 1, size//2):                 # a run scores each token behind at least half a window
             window = torch.tensor(ids[begin:begin+size])
             with torch.no_grad(): logits = model(window[None, :-1]).logits[0].float()
-            nats += torch.nn.functional.cross_entropy(logits, window[1:], reduction='sum').item()
+            fresh = min(begin + len(window) - known, len(window) - 1)
+            nats += torch.nn.functional.cross_entropy(logits[-fresh:], window[-fresh:], reduction='sum').item()
+            known = begin + len(window)
+            if known == len(ids): break
         bits.append(nats/math.log(2))
     return np.array(bits)
 

@@ -264,6 +264,15 @@ def _set_run(model, values:dict|None, optimizer:dict|None=None):
     "Leave on a model what its run knew, in the form that `fit` takes: a plain `model.fit(…)` goes on."
     model.train_state = {**values, 'optimizer': optimizer} if values else None
 
+def _give_run(model, folder:Path) -> dict|None:
+    "Leave on a model what a folder knows of its run, its adapters put on; the optimizer's state."
+    values,optimizer = _read_run(folder)
+    _set_run(model, values, optimizer)
+    if values and values.get('adapters'):
+        from llm_lab.run_control import put_adapters
+        put_adapters(model, values['adapters'])
+    return optimizer
+
 def read_checkpoint(
     folder:Path,             # a complete checkpoint folder
     verify:bool=False,       # also compare the sha256 of every file
@@ -291,12 +300,7 @@ def read_checkpoint(
         model.tokenizer = tokenizer.result() if tokenizer else None
     model.end_ids = _end_ids(folder)
     if unknown: model.unknown_fields = unknown
-    values,optimizer = _read_run(folder)
-    _set_run(model, values, optimizer)
-    if values and values.get('adapters'):
-        from llm_lab.run_control import put_adapters
-        put_adapters(model, values['adapters'])
-    return model, optimizer
+    return model, _give_run(model, folder)
 
 # %% ../nbs/04_checkpoint.ipynb #61dc0c1d
 _our_names = re.compile(r'step-\d+|final|best')
@@ -402,6 +406,43 @@ def _is_writer() -> bool:
     "Of several processes that train together, the first one writes; torchrun numbers them before they have met."
     return process_rank() == 0 and os.environ.get('RANK', '0') == '0'
 
+# %% ../nbs/04_checkpoint.ipynb #ck000036
+@patch
+def wait(self:CheckpointManager):
+    "Wait for a save that is still being written, and report its failure."
+    if self._thread is not None: self._thread.join()
+    self._thread = None
+    failed = self._failed
+    self._failed = None
+    if failed: self._report(*failed)
+
+@patch
+def _report(self:CheckpointManager, name, error):
+    "Say what failed, in one line, and what is still there."
+    if isinstance(error, SaveError) or not isinstance(error, (OSError, OutputError)): raise error
+    try: kept = [c['name'] for c in self.list() if c['damage'] is None]
+    except OSError: kept = []
+    rest = f'checkpoint {kept[-1]} is intact' if kept else 'there is no earlier checkpoint'
+    why = getattr(error, 'strerror', None) or error
+    text = f'could not save checkpoint {name} in {self.checkpoint_dir}: {why}; {rest}'
+    if self.on_error == 'raise': raise SaveError(getattr(error, 'errno', None), text) from error
+    warnings.warn(text + '; training goes on', stacklevel=3)
+
+@patch
+def _let_go(self:CheckpointManager):
+    "Remove the step folders that retention does not keep; one with somebody's files in it stays."
+    if self.keep_last is None: return
+    steps = [c for c in self.list() if c['name'].startswith('step-') and c['damage'] is None]
+    scored = sorted((c for c in steps if c['eval_loss'] is not None), key=lambda c: c['eval_loss'])
+    keep = {c['name'] for c in steps[-self.keep_last:] + scored[:self.keep_best]}
+    if self.keep_every: keep |= {c['name'] for c in steps if c['step'] % self.keep_every == 0}
+    for c in steps:
+        path = c['path']
+        if c['name'] in keep or path.is_symlink() or foreign_files(path): continue
+        gone = path.with_name(f".{c['name']}.new")                  # half removed, it must not look like a checkpoint
+        os.rename(path, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
 # %% ../nbs/04_checkpoint.ipynb #b32534da
 def _eval_loss(state:dict) -> float|None:
     "The last validation loss a run has seen."
@@ -461,43 +502,6 @@ def _set_aside(target:Path):
     while (other := target.with_name(f'{target.name}.unfinished-{n}')).exists(): n += 1
     os.rename(target, other)
     warnings.warn(f'{target} was no complete checkpoint; it is now {other.name}')
-
-# %% ../nbs/04_checkpoint.ipynb #ck000036
-@patch
-def wait(self:CheckpointManager):
-    "Wait for a save that is still being written, and report its failure."
-    if self._thread is not None: self._thread.join()
-    self._thread = None
-    failed = self._failed
-    self._failed = None
-    if failed: self._report(*failed)
-
-@patch
-def _report(self:CheckpointManager, name, error):
-    "Say what failed, in one line, and what is still there."
-    if isinstance(error, SaveError) or not isinstance(error, (OSError, OutputError)): raise error
-    try: kept = [c['name'] for c in self.list() if c['damage'] is None]
-    except OSError: kept = []
-    rest = f'checkpoint {kept[-1]} is intact' if kept else 'there is no earlier checkpoint'
-    why = getattr(error, 'strerror', None) or error
-    text = f'could not save checkpoint {name} in {self.checkpoint_dir}: {why}; {rest}'
-    if self.on_error == 'raise': raise SaveError(getattr(error, 'errno', None), text) from error
-    warnings.warn(text + '; training goes on', stacklevel=3)
-
-@patch
-def _let_go(self:CheckpointManager):
-    "Remove the step folders that retention does not keep; one with somebody's files in it stays."
-    if self.keep_last is None: return
-    steps = [c for c in self.list() if c['name'].startswith('step-') and c['damage'] is None]
-    scored = sorted((c for c in steps if c['eval_loss'] is not None), key=lambda c: c['eval_loss'])
-    keep = {c['name'] for c in steps[-self.keep_last:] + scored[:self.keep_best]}
-    if self.keep_every: keep |= {c['name'] for c in steps if c['step'] % self.keep_every == 0}
-    for c in steps:
-        path = c['path']
-        if c['name'] in keep or path.is_symlink() or foreign_files(path): continue
-        gone = path.with_name(f".{c['name']}.new")                  # half removed, it must not look like a checkpoint
-        os.rename(path, gone)
-        shutil.rmtree(gone, ignore_errors=True)
 
 # %% ../nbs/04_checkpoint.ipynb #3dafb00c
 def _old_here(folder:Path) -> Path|None:
@@ -592,6 +596,7 @@ _advice = {
     r'.+\.onnx': 'is a graph for onnxruntime; run it there, or take the model that it was made from',
     r'consolidated.*\.(safetensors|pth)': "has its maker's own names for the weights; fetch the files for transformers (config.json, model.safetensors) of the same model",
     r'(model|pytorch_model)-\d+-of-\d+\.\w+': 'is one part of several, and the list of the parts (….index.json) is missing; fetch that file too',
+    r'log\.jsonl|train\.json': 'is what a training leaves that ended before its first save; repeat its command, and it begins anew',
 }
 
 # %% ../nbs/04_checkpoint.ipynb #12a33ef8

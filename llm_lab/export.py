@@ -8,7 +8,7 @@ __all__ = ['gguf_fields', 'llama_cpp_pattern', 'vocabulary_fields', 'pair_neighb
            'Int8Linear', 'quantize_int8', 'export_onnx', 'onnx_model', 'onnx_writer']
 
 # %% ../nbs/10_export.ipynb #70b7865e
-import json, math, warnings
+import errno, json, math, os, warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -371,10 +371,14 @@ def _write_gguf(path:Path, arch:str, about:dict, fields:dict, vocabulary:dict, t
     for tensor,values in tensors.items():
         kind = gguf.GGMLQuantizationType[_kinds[stored_as(tensor, values, dtype)]]
         writer.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    except OSError as e:
+        if e.errno: raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None   # numpy says only how much it could not write
+    finally: writer.close()
 
 def _add(writer, key:str, value) -> None:
     "One field, in the type that llama.cpp expects."

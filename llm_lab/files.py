@@ -381,7 +381,7 @@ class FolderLock:
         try: lock.acquire()
         except Timeout: raise RuntimeError(f'{self.folder} is being written by another process: wait for it, end it, or choose another name') from None
         except (NotImplementedError, OSError) as e:
-            warnings.warn(f'{self.folder}: this file system has no locks ({e}), so a second writer would not be noticed')
+            warnings.warn(f'{self.folder}: no lock could be made here ({e}), so a second writer would not be noticed')
             return self
         self.lock = lock
         return self

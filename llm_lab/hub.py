@@ -302,9 +302,7 @@ def _hub_handler(hub:LocalHub):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = 'HTTP/1.1'
         def log_message(self, *args): pass
-        def do_HEAD(self): self.answer()
-        def do_GET(self): self.answer()
-        def answer(self):
+        def do_GET(self):
             path = unquote(self.path.partition('?')[0])
             self.row = dict(method=self.command, path=path, status=0, bytes=0, first=0)
             hub.requests.append(self.row)
@@ -325,6 +323,7 @@ def _hub_handler(hub:LocalHub):
             for k,v in {**headers, 'Content-Length': len(data)}.items(): self.send_header(k, v)
             self.end_headers()
             if self.command == 'GET': _send_body(self, data, fault['what'], fault['n'])
+        do_HEAD = do_GET
     return Handler
 
 # %% ../nbs/00c_hub.ipynb #1817a30d

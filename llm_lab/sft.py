@@ -56,6 +56,7 @@ class _TokenLosses(torch.autograd.Function):
         return losses
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         logits,where,targets = ctx.saved_tensors
         out = logits.detach()                     # the same memory; autograd refuses whoever still wants the logits

@@ -328,8 +328,9 @@ class SlotEngine:
     def _silent_ids(self) -> Tensor:
         "Ids that must not be drawn."
         if isinstance(self.model, GPT): return silent_ids(self.model).to(self.model.device)
-        n = getattr(self.tokenizer, 'vocab_size', self.model.config.vocab_size)
-        return torch.arange(n, self.model.config.vocab_size, device=self.model.device)
+        V = self.model.config.vocab_size
+        n = min(V, getattr(self.tokenizer, 'vocab_size', V))   # a tokenizer may know more than the model has scores for
+        return torch.arange(n, V, device=self.model.device)
 
     def check(self,
         request:TextRequest,  # to be taken
