@@ -132,8 +132,9 @@ def explain(
     import errno
     code = getattr(error, 'errno', None)
     file = getattr(error, 'filename', None)
-    if code == errno.ENOSPC:
-        if error.strerror != os.strerror(code): return f'{error.strerror}. Free some room and repeat the command'   # a save that failed says more
+    if code == errno.ENOSPC and error.strerror != os.strerror(code):
+        return f'{error.strerror}. Free some room and repeat the command'   # a save that failed says more
+    if code == errno.ENOSPC or 'No space left on device' in str(error):   # safetensors raises an error of its own
         where = f' (writing {file})' if file else ''
         return f'no space left on the disk{where}: free some and repeat the command, what is finished is kept'
     if code == errno.EACCES: return f'no permission for {file}: choose a folder you may write to'

@@ -388,6 +388,10 @@ def _check_settings(model, settings:SFTSettings, report) -> int:
     if not 0 < settings.learning_rate <= .1:
         report.problems.append(f'learning_rate {settings.learning_rate} is outside (0, 0.1]; for LoRA 1e-4 to '
                                '5e-3 is usual')
+    for name,least in dict(max_steps=1, batch_size=1, accumulation=1, seed=0).items():
+        value = getattr(settings, name)
+        if value < least:
+            report.problems.append(f'{name} is {value}, expected a whole number from {least} on')
     return max_length
 
 # %% ../nbs/05c_sft.ipynb #9bdb5a36
