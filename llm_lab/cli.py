@@ -238,7 +238,7 @@ def _verdict(b:dict) -> str:
     names = dict(gzip='gzip', xz='xz', unigram='counting tokens', bigram='counting pairs of tokens')
     above = [words for name,words in names.items() if b['model'] >= b[name]]
     if not above: return 'better than gzip and xz started cold, and than counting tokens or pairs'
-    return f'worse than {", ".join(above)}: give it more text, more --minutes or a smaller model'
+    return f'worse than {", ".join(above)}; what would help stands below'
 
 def summary(
     report:dict,  # what report.json holds
