@@ -39,6 +39,7 @@ class Source(str):
         self.why = why
         self.report = report
         return self
+    def __getnewargs__(self): return str(self), self.kind, self.why, self.report                  # for copies
     def __repr__(self): return f'{self.kind}: {self} ({self.why})'
 
 _hub_name = re.compile(r'[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?')
