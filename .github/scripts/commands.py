@@ -106,19 +106,19 @@ def bring(args, prepared):
         has_text = {'input-file', 'input'} & value_of.keys() or 'init-from-model' in value_of or len(words) > 1
         models = [m for m in [*words[:1], *models] if not has_text or m == value_of.get('init-from-model')]
     if command in ('download', 'run', 'lab', 'clean', 'pack'): models = []
-    for name in models: bring_model(name, prepared, is_run=command == 'train')
+    for name in models: bring_model(name, prepared)
     for word in words:
         if word.endswith('/adapter') and not Path(word).exists(): shutil.copytree(prepared/'tuned'/'adapter', word)
         if word == 'data' and not Path(word).exists(): shutil.copytree(prepared/'data', word)
 
-def bring_model(name, prepared, is_run=False):
-    "A model under a name or at a path; what is trained further is a run, with its data."
+def bring_model(name, prepared):
+    "A model under a name or at a path."
     if Path(name).exists() or (Path('checkpoints')/name).exists(): return
     if name == 'old-model':
         Path(name).mkdir()
         shutil.copy(prepared/'ckpt.pt', Path(name)/'ckpt.pt')
     elif name.startswith('models/'): shutil.copytree(prepared/'plain', name)
-    elif '/' in name: shutil.copytree(prepared/'checkpoints'/'one'/('' if is_run else 'final'), name)
+    elif '/' in name: shutil.copytree(prepared/'checkpoints'/'one'/'final', name)
     else: shutil.copytree(prepared/'checkpoints'/'one', Path('checkpoints')/name)
 
 def prepared_line(line):
