@@ -256,7 +256,7 @@ def check_range(
         raise ValueError(f'{name} is {value!r}, expected {what} {upto}')
 
 # %% ../nbs/00b_runtime.ipynb #600a8f1f
-def pages_folder() -> 'Path':
+def pages_folder() -> 'os.PathLike':
     "The pages as they come with the package, or those of this checkout."
     from importlib.util import find_spec
     from pathlib import Path
@@ -267,9 +267,9 @@ def pages_folder() -> 'Path':
     return found
 
 def kept_outputs(
-    folder:'Path',  # of pages
-    what:str,       # the words of a slow cell
-) -> list[dict]:    # the cell's outputs, as the notebook keeps them
+    folder:'os.PathLike',  # of pages
+    what:str,              # the words of a slow cell
+) -> list[dict]:           # the cell's outputs, as the notebook keeps them
     "What a slow cell gave when its page was made."
     import json
     words = f'slow({what!r})'

@@ -52,7 +52,7 @@ def anchors(names, taken):
 
 def is_plumbing(code):
     "Cells that say something to nbdev or to Colab only."
-    return code.startswith('#| default_exp') or '__getattr__ = finder(__name__)' in code or "find_spec('llm_lab')" in code
+    return code.startswith('#| default_exp') or '__getattr__ = finder(__name__)' in code or "not find_spec('llm_lab')" in code
 
 def only_imports(code):
     said = [l for l in code.splitlines() if l.strip() and not l.startswith(('#', ' ', ')'))]
