@@ -205,6 +205,8 @@ def trainings(work, share, rng):
                     p.kill()
                     p.wait()
                     n_kills += 1
+                    code = 0
+                    if (root/'run'/'final').exists(): break      # it had saved its end: the same call would say that nothing is left to do
                     continue
                 break
             if code: wrong.append(f'training {settings}: it ended with {code}: {Path(f"{root}.said").read_text()[-300:]}')
