@@ -164,10 +164,18 @@ def main(
         code = _run(args, is_debug)
     if exit and code: sys.exit(code)
 
+def _check_alone(command:str):
+    "Several processes would write one folder: `torchrun` is for programs."
+    n = os.environ.get('WORLD_SIZE', '1')
+    if command not in ('run', 'train', 'finetune') or n in ('', '1'): return
+    raise ValueError(f'llm-lab {command} works in one process, and {n} were started: several train one model in a program with fit(…, parallel="ddp"), see docs/cluster.md')
+
 def _run(args:list, is_debug:bool) -> int:
     "Run one command line; its exit code."
     asked = next((a for a in args if not a.startswith('-')), '')
-    try: found = make_app(asked)(args, standalone_mode=False, prog_name='llm-lab')
+    try:
+        _check_alone(asked)
+        found = make_app(asked)(args, standalone_mode=False, prog_name='llm-lab')
     except SystemExit: raise
     except BaseException as e:                                   # a panic of a library in Rust is no Exception
         if hasattr(e, 'format_message'): return _usage(e)

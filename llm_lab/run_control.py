@@ -339,7 +339,7 @@ def earlier_run(
     _check_same(found, model, where)
     put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
     if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())   # else the weights come later, each process its part
-    warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
+    if process_rank() == 0: warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
     return found.train_state
 
 # %% ../nbs/03c_run_control.ipynb #62380c86
