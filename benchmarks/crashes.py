@@ -211,6 +211,7 @@ def trainings(work, share, rng):
             elif end_of(root) != want: wrong.append(f'training {settings}: it differs from the one that nobody disturbed')
             else: n_same += 1
             shutil.rmtree(root, ignore_errors=True)
+        print(f'trainings: setting {i + 1} of {len(some)}, {n_kills} kills so far, {n_same} runs as if undisturbed, {len(wrong) - began} wrong', flush=True)
     print(f'trainings: {len(some)} settings, {n_kills} kills at random instants; {n_same} runs were finished, all as if undisturbed; {len(wrong) - began} wrong', flush=True)
 
 def main():
