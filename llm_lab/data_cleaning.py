@@ -595,7 +595,8 @@ class CorpusRule(Rule):
             found['value'][row] = value
             found['margin'][row] = abs(value-high)/high
             twins[row] = twin
-        return (ds.select([i for i in range(n) if i not in gone]) if gone else ds), found, twins
+        stay = np.delete(np.arange(n), list(gone))                         # an array: a list would be pickled number by number
+        return (ds.select(stay) if gone else ds), found, twins
 
 # %% ../nbs/01_data_cleaning.ipynb #e6f993b2
 def find_copies(

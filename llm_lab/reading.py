@@ -19,7 +19,7 @@ import numpy as np
 
 from .data_cleaning import Ledger, _digest, clean_dataset, default_rules
 from .documents import chunk_texts, cut_documents, text_units
-from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet
+from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet, what_binary
 from .records import Rows, csv_units, get_field, json_units, one_by_one, table_units
 from .runtime import progress_bar
 
@@ -47,7 +47,7 @@ def _survey(path, file_type=None, recursive=True):
     ends = f'{sorted(end for end,kind in FILE_TYPES.items() if kind != "code")} and source code, also packed ({" ".join(_packed_ends)})'
     if path.is_file():
         kind = file_type or file_type_of(path)
-        if kind is None: raise ValueError(f'{path}: unknown ending; known: {ends}; or pass file_type, one of {known}')
+        if kind is None: raise ValueError(f'{path}: {_of_what_kind(path)}; known: {ends}; or name its type, one of {known}, with file_type=…')
         return [(path, kind)], Counter()
     inside = {p: p.relative_to(path) for p in (path.rglob('*') if recursive else path.glob('*')) if p.is_file()}
     inside = {p: r for p,r in inside.items() if not any(part.startswith('.') for part in r.parts)}
@@ -57,6 +57,11 @@ def _survey(path, file_type=None, recursive=True):
     left = Counter(_ending(p) for p in inside.keys() - {p for p,_ in files})
     if not files: raise ValueError(f'no {file_type or "readable"} files in {path}: it holds {dict(left) or "no files"}; readable are {ends}')
     return files, Counter() if file_type else left
+
+def _of_what_kind(path:Path) -> str:
+    "What is said of a file whose ending is unknown."
+    with open(path, 'rb') as f: seems = what_binary(f.read(400))
+    return f'unknown ending, and it seems to be {seems}: get its text out first' if seems else 'unknown ending'
 
 def _wanted(found) -> set:
     "The types to read in a folder: source code only where there is nothing else."
