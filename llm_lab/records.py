@@ -462,6 +462,11 @@ def csv_units(
     sample = list(itertools.islice(first.lines(_ignore), 200))
     limit = csv.field_size_limit(2**31-1)                # its own default is 128 KB, too small for an article
     try:
+        said = re.fullmatch('"?sep=(.)"?', sample[0][1]) if sample and first.is_whole else None
+        if said:                                         # Excel writes such a line above the header
+            delimiter = delimiter or said[1]
+            _,first = first.split(1)
+            sample = sample[1:]
         dialect = _dialect_of(sample, delimiter)
         ahead = _csv_records(_Waiting(sample), _ignore, dialect, max_bytes)
         n_head = next((last for _,fields,last in ahead if fields), 0)
