@@ -452,6 +452,7 @@ def read_documents(
     said = f'{path}: no text in it'
     if n_files > 1: said += f', nor in any of its {n_files} files'
     if n_lost: said += f'; {n_lost:,} lines could not be read'
+    if book.advice: said += f': {book.advice}'
     raise ValueError(said)
 
 # %% ../nbs/01a_reading.ipynb #88f57a95
