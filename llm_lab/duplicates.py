@@ -36,7 +36,7 @@ def _character_kinds():
 
 # %% ../nbs/01c_duplicates.ipynb #ddf87017
 _odd = 0x9E3779B97F4A7C15
-_max_chars = 1 << 22    # characters hashed at a time
+_max_chars = 1 << 20    # characters hashed at a time: some ten arrays of 8 MB
 
 def _powers_of(x):
     "1, x, x², … modulo 2**64."
