@@ -26,7 +26,7 @@ browser: $(READY)
 docs: $(READY)
 	@command -v quarto >/dev/null || { echo "make docs needs Quarto on the PATH: https://quarto.org/docs/get-started (nothing was installed)" >&2; exit 1; }
 	@rm -rf _proc _docs
-	@$(BIN)/nbdev_proc_nbs && $(BIN)/python .github/scripts/site.py prepare
+	@$(BIN)/python .github/scripts/site.py prepare
 	@cd _proc && quarto render --no-execute --to html
 	@mv _proc/_docs _docs && $(BIN)/python .github/scripts/site.py finish && $(BIN)/python .github/scripts/site.py check
 clean:

@@ -1,6 +1,6 @@
 """Tokens per second of `generate` beside transformers' own and llama.cpp's, in one interleaved run.
 
-    python benchmarks/generation.py [--json] [--tokens 64] [--rounds 5] [--threads 1] [--only tiny small 124M] [--no-llama]
+    python benchmarks/generation.py [--json] [--tokens 64] [--rounds 5] [--threads 1] [--only tiny small 124M] [--no-llama] [--device cuda] [--dtype bfloat16]
 
 All sides hold the same weights, keep keys and values, read a prompt of 16 tokens and decode greedily. transformers and ours compute in float32 and must give the same ids.
 llama.cpp (through xllamacpp, left out where it is not installed) reads the file that `export_gguf` makes of the model, as f32 and as q8_0; how many of its first ids agree is printed too.
@@ -19,12 +19,16 @@ SIZES = {'tiny': dict(arch='qwen3', vocab_size=512, block_size=256, n_layer=4, n
 BASE = 'transformers'
 
 def timed(f):
-    "Seconds that a call takes, by the clock and by the processors."
+    "Seconds that a call takes, by the clock and by the processors; a graphics card is waited for."
+    import torch
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    wait()
     begin, begin_cpu = time.perf_counter(), time.process_time()
     f()
+    wait()
     return time.perf_counter() - begin, time.process_time() - begin_cpu
 
-def random_model(name):
+def random_model(name, device, dtype):
     "A model that does not write the same token for ever, as first weights would; its vocabulary is only there for the export."
     import torch
     from llm_lab.gpt_model import GPT, GPTConfig
@@ -32,7 +36,7 @@ def random_model(name):
     model = GPT(GPTConfig(**SIZES[name])).eval()
     with torch.no_grad():
         for p in model.parameters(): p += 0.5*model.config.n_embd**-0.5*torch.randn(p.shape, generator=g)
-    return model, g
+    return model.to(device, getattr(torch, dtype)), g
 
 class LlamaCpp:
     "llama.cpp with one file, writing for up to so many rows at once."
@@ -71,11 +75,11 @@ def llama_sides(model, one, eight, n, threads, folder):
 def measure(name, args, folder):
     "All sides in turn on one model; medians, ratios, spread."
     import torch
-    model, g = random_model(name)
-    theirs = model.to_hf()
+    model, g = random_model(name, args.device, args.dtype)
+    theirs = model.to_hf().to(args.device, next(model.parameters()).dtype)
     weights = [p for n,p in model.named_parameters() if 'embedding' not in n or model.config.tie_weights and n.startswith('token')]
     V, n = model.config.vocab_size, args.tokens
-    one, eight = torch.randint(1, V, (1, 16), generator=g), torch.randint(1, V, (8, 16), generator=g)   # 0 pads: transformers would hide it
+    one, eight = (torch.randint(1, V, (n_rows, 16), generator=g).to(args.device) for n_rows in (1, 8))   # 0 pads: transformers would hide it
     def hf(x): return theirs.generate(x, max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=0, eos_token_id=None)
     def mine(x): return model.generate(x, n, temperature=0)
     once = min(timed(lambda: sum(w.sum() for w in weights))[0] for _ in range(5))
@@ -98,7 +102,7 @@ def measure(name, args, folder):
     cpu_ratio = {k: statistics.median(cpu[base[k]])/statistics.median(cpu[k]) for k in sides}           # what is left of the ratio when others use the machine too
     for k,t in times.items():
         print(f'{name:6} {k:24} {rate[k]:8.1f} tokens/s  ×{ratio[k]:5.2f}  spread {(max(t) - min(t))/statistics.median(t):4.0%}  by processor time ×{cpu_ratio[k]:5.2f}', flush=True)
-    print(f'{name:6} {"summing all weights up":24} {1/once:8.1f} times/s   ×{1/once/rate[f"{BASE}, batch 1"]:5.2f}  ({sum(w.numel() for w in weights)*4/1e6:.0f} MB)')
+    print(f'{name:6} {"summing all weights up":24} {1/once:8.1f} times/s   ×{1/once/rate[f"{BASE}, batch 1"]:5.2f}  ({sum(w.numel()*w.element_size() for w in weights)/1e6:.0f} MB)')
     print(f'{name:6} same ids as transformers: {out["same_ids"]}' + (f'; of {n} ids llama.cpp agrees with the first {out["llama_first_ids_equal"]}' if args.llama else ''), flush=True)
     return out | dict(sums_of_weights_per_s=1/once, tokens_per_s=rate, ratio=ratio, cpu_ratio=cpu_ratio)
 
@@ -109,20 +113,23 @@ def main():
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--threads', type=int, default=1, help='of every side')
     p.add_argument('--only', nargs='+', choices=list(SIZES), default=list(SIZES))
+    p.add_argument('--device', default='cpu', help='cuda: transformers and ours alone')
+    p.add_argument('--dtype', default='float32')
     p.add_argument('--no-llama', action='store_true', help='leave llama.cpp out')
     args = p.parse_args()
     import torch, transformers
     from training import machine
     torch.set_num_threads(args.threads)
     transformers.utils.logging.set_verbosity_error()
-    args.llama = not args.no_llama and find_spec('xllamacpp') is not None
+    args.llama = not args.no_llama and args.device == 'cpu' and find_spec('xllamacpp') is not None
     if not args.llama: print('llama.cpp is left out' + ('' if args.no_llama else ': pip install xllamacpp'))
     about = machine()
     print(' · '.join(f'{k} {v}' for k,v in about.items()))
     result = {}
     for name in args.only:
         with tempfile.TemporaryDirectory() as folder: result[name] = measure(name, args, folder)
-    print('no GPU was at hand' if not about['gpu'] else 'measured on the CPU; a GPU was there but not used')
+    where = torch.cuda.get_device_name() if args.device == 'cuda' else 'the CPU'
+    print(f'measured on {where}, {args.dtype}' + ('' if args.device == 'cuda' else '; no GPU was at hand' if not about['gpu'] else '; a GPU was there but not used'))
     if args.json: print(json.dumps(dict(machine=about, **result)))
 
 if __name__ == '__main__': main()

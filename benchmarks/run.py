@@ -188,14 +188,14 @@ def nanogpt(train, held, places, run):
     return [float(bits[at].sum()/sizes[at].sum()) for at in places], n_steps, ratio
 
 def char_bits(model, chars, text):
-    "What one document costs a character model, each character seen behind at least 32 others."
+    "What one document costs a character model, each character behind at least 32 others."
     import math, torch
     import torch.nn.functional as F
     ids = torch.tensor([chars['\n'], chars['\n']] + [chars[c] for c in text])
     total = 0.
     with torch.no_grad():
         for start in range(0, max(1, len(ids) - 2), 32):
-            window = ids[max(0, start - 32):start + 34]                                   # the last 32 of it are counted
+            window = ids[max(0, start - 31):start + 34]                                   # 64 that are read, the last 32 of them are counted
             n = len(window) - 1
             logp = F.log_softmax(model(window[None, :-1])[0][0].float(), -1)
             fresh = n if start == 0 else n - 32

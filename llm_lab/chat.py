@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHAT_TOKENS', 'CHAT_TEMPLATE', 'add_chat_tokens', 'grow_vocab', 'python_questions', 'TurnEncoder', 'stop_ids_of',
-           'as_tokenizer', 'ChatModel', 'check_template', 'PrefixReader', 'fit_turns', 'Chat', 'do_command',
+           'as_tokenizer', 'check_template', 'ChatModel', 'PrefixReader', 'fit_turns', 'Chat', 'do_command',
            'chat_command', 'talk', 'answer_aloud']
 
 # %% ../nbs/09_chat.ipynb #631170cd
@@ -177,6 +177,21 @@ def as_tokenizer(
         tokenizer.save_pretrained(folder)
         return Tokenizer.load(folder)
 
+# %% ../nbs/09_chat.ipynb #39093bbc
+def check_template(
+    folder:Path,               # of a model
+    form:PromptForm|None,      # that it was fine-tuned in
+    tokenizer:Tokenizer,       # as opened
+):
+    "Refuse a template that is not the one that was saved with the training."
+    is_lost = form is not None and form.kind == 'template' and tokenizer.chat_template is None
+    if is_lost: raise ValueError(f'{folder} was trained with a chat template, and its tokenizer has none')
+    noted = (read_manifest(folder) or {}).get('files', {})
+    for name in ('chat_template.jinja', 'tokenizer_config.json'):
+        path = folder/name
+        if name not in noted or not path.is_file() or sha256_of(path) == noted[name]['sha256']: continue
+        raise ValueError(f'{path} is not the file that was saved with the training, so its turns may be others: put the old one back')
+
 # %% ../nbs/09_chat.ipynb #b52a676e
 class ChatModel:
     "A model, its tokenizer, and how they take turns: what a chat and a server are made of."
@@ -224,21 +239,6 @@ def _open_theirs(folder:Path, device=None, dtype=None, verify=False) -> tuple:
     "A model and its tokenizer as transformers has them."
     loader = ModelLoader(folder, device_map=resolve_device(device), dtype=dtype, verify=verify, offline=True, progress=False)
     return loader.load_model_and_tokenizer()
-
-# %% ../nbs/09_chat.ipynb #39093bbc
-def check_template(
-    folder:Path,               # of a model
-    form:PromptForm|None,      # that it was fine-tuned in
-    tokenizer:Tokenizer,       # as opened
-):
-    "Refuse a template that is not the one that was saved with the training."
-    is_lost = form is not None and form.kind == 'template' and tokenizer.chat_template is None
-    if is_lost: raise ValueError(f'{folder} was trained with a chat template, and its tokenizer has none')
-    noted = (read_manifest(folder) or {}).get('files', {})
-    for name in ('chat_template.jinja', 'tokenizer_config.json'):
-        path = folder/name
-        if name not in noted or not path.is_file() or sha256_of(path) == noted[name]['sha256']: continue
-        raise ValueError(f'{path} is not the file that was saved with the training, so its turns may be others: put the old one back')
 
 # %% ../nbs/09_chat.ipynb #517260aa
 class PrefixReader:

@@ -164,10 +164,18 @@ def main(
         code = _run(args, is_debug)
     if exit and code: sys.exit(code)
 
+def _check_alone(command:str):
+    "Several processes would write one folder: `torchrun` is for programs."
+    n = os.environ.get('WORLD_SIZE', '1')
+    if command not in ('run', 'train', 'finetune') or n in ('', '1'): return
+    raise ValueError(f'llm-lab {command} works in one process, and {n} were started: several train one model in a program with fit(…, parallel="ddp"), see docs/cluster.md')
+
 def _run(args:list, is_debug:bool) -> int:
     "Run one command line; its exit code."
     asked = next((a for a in args if not a.startswith('-')), '')
-    try: found = make_app(asked)(args, standalone_mode=False, prog_name='llm-lab')
+    try:
+        _check_alone(asked)
+        found = make_app(asked)(args, standalone_mode=False, prog_name='llm-lab')
     except SystemExit: raise
     except BaseException as e:                                   # a panic of a library in Rust is no Exception
         if hasattr(e, 'format_message'): return _usage(e)
@@ -201,7 +209,7 @@ def run(
     name:Optional[str]=None,   # folder under --root; without it, from the input
     root:str='runs',           # folder of all runs
     minutes:float=RunSettings.minutes,     # size of the job: about this long on two laptop cores
-    seed:int=RunSettings.seed,             # same seed, same run
+    seed:int=RunSettings.seed,             # same seed and plan, same run; a plan measures the machine, --speed fixes it
     vocab_size:Optional[int]=None,         # entries of the tokenizer, at most; without it, like the next eleven, chosen from the text
     block_size:Optional[int]=None,         # tokens the model can look back over
     n_layer:Optional[int]=None,            # transformer blocks
@@ -238,7 +246,7 @@ def _verdict(b:dict) -> str:
     names = dict(gzip='gzip', xz='xz', unigram='counting tokens', bigram='counting pairs of tokens')
     above = [words for name,words in names.items() if b['model'] >= b[name]]
     if not above: return 'better than gzip and xz started cold, and than counting tokens or pairs'
-    return f'worse than {", ".join(above)}: give it more text, more --minutes or a smaller model'
+    return f'worse than {", ".join(above)}; what would help stands below'
 
 def summary(
     report:dict,  # what report.json holds

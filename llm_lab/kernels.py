@@ -59,9 +59,10 @@ def prefers_blocks(
     head_dim:int,   # channels of a head
     dropout:float,  # share of the attention weights zeroed
 ) -> bool:          # whether documents are kept apart by tiles instead of a table
-    "On a graphics card with Triton, unless dropout is asked for or heads are under 16 wide: the kernel has neither."
+    "On a graphics card with Triton, for long rows; not with dropout or heads under 16 wide: the kernel has neither."
     if x.device.type != 'cuda' or not find_spec('triton'): return False
-    return head_dim >= 16 and not dropout
+    is_long = x.shape[1] >= 2048                           # the table grows with the square of the row
+    return is_long and head_dim >= 16 and not dropout
 
 # %% ../nbs/03e_kernels.ipynb #9280a179
 def _sum_dtype(dtype:torch.dtype) -> torch.dtype:
@@ -119,6 +120,11 @@ def rms_norm(
     return out.to(x.dtype)                                 # autocast may have made it float32
 
 # %% ../nbs/03e_kernels.ipynb #d77496bf
+def _rows_of_piece(vocab_size:int, device:torch.device) -> int:
+    "Few scores at a time, and not too many passes over the gradient of the weights; a graphics card wants large pieces."
+    n_scores = 2**27 if device.type == 'cuda' else 2**21
+    return max(256, n_scores//vocab_size)
+
 def _add_product(total:Tensor, a:Tensor, b:Tensor) -> None:
     "Add `a @ b` to a large table, without a second table where the types agree."
     if a.dtype == total.dtype: total.addmm_(a, b)
@@ -138,7 +144,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         loss = x.new_zeros((), dtype=_sum_dtype(x.dtype))
         dx = torch.empty_like(x) if needs_grad else None
         dw = torch.zeros_like(weight) if needs_grad else None
-        n = max(256, 2**21//len(weight))                   # rows: few scores at a time, and not too many passes over dw
+        n = _rows_of_piece(len(weight), x.device)
         for i in range(0, len(x), n):
             piece = x[i:i+n]
             is_real = targets[i:i+n, None] >= 0

@@ -7,7 +7,7 @@ __all__ = ['answer_mark', 'split_answer', 'asked_names', 'blank', 'weak_exercise
            'lab_arguments', 'lab']
 
 # %% ../nbs/08e_lab.ipynb #4904d11f
-import ast, builtins, io, json, symtable, sys, tokenize
+import ast, builtins, io, itertools, json, symtable, sys, tokenize
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -77,7 +77,10 @@ def _code_of(cell:dict) -> str:
     "Source of a code cell; '' for others."
     return ''.join(cell['source']) if cell['cell_type'] == 'code' else ''
 
-def _is_answer(cell:dict) -> bool: return answer_mark in _code_of(cell)
+def _is_answer(cell:dict) -> bool:
+    "Whether the head of a cell says that an answer follows."
+    head = itertools.takewhile(lambda line: line.startswith('#|'), _code_of(cell).splitlines())
+    return any(answer_mark in line for line in head)
 
 def _sure_to_fail(checks:str, known:set, answer:str) -> bool:
     "Whether a check reads a name that only the answer defines."

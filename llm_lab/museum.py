@@ -350,6 +350,6 @@ def convert_legacy_checkpoint(
     from llm_lab.opening import read_model
     source = find_model(path)
     out = check_output(out, 'checkpoint', source=source)
-    model,_ = read_model(source, tokenizer=tokenizer)
+    model,_ = read_model(source, verify=True, tokenizer=tokenizer)         # what is damaged must not be vouched for anew
     write_folder(out, checkpoint_files(model), 'checkpoint', _progress(_run_values(model)))
     return out

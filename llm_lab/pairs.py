@@ -272,42 +272,6 @@ def split_examples(
     train,val = ([t for t in examples.turns if (_key(t) in held) == is_held] for is_held in (False, True))
     return Examples(train, examples.mapping), Examples(val, examples.mapping)
 
-# %% ../nbs/05b_pairs.ipynb #d32fbde6
-@dataclass(frozen=True)
-class PromptForm:
-    "How a prompt becomes what the model is given; saved as prompt_form.json."
-    kind:str='separator'      # 'template': the tokenizer's chat template; 'separator'; 'text': as it is
-    separator:str='\n\n'      # stands between prompt and answer
-
-    def prompt_ids(self, tokenizer, prompt:str|list, max_length:int|None=None) -> list[int]:
-        "What is read before an answer: a prompt, or the turns so far; what is too long is cut where a training row is cut."
-        tokenizer = _as_theirs(tokenizer)
-        turns = [dict(role='user', content=prompt)] if isinstance(prompt, str) else prompt
-        if self.kind == 'template':
-            ids,n_start,n_head = _template_prompt(tokenizer, turns)
-        else:
-            start = _start_ids(tokenizer)
-            sep = _ids(tokenizer, self.separator) if self.kind == 'separator' else []
-            ids = start + _joined(tokenizer, turns, sep) + sep
-            n_start,n_head = len(start),len(sep)
-        if max_length is None: return ids
-        return _fit(ids, [False]*len(ids), n_start, n_head, max_length, from_front=len(turns) > 1)[0]
-
-    def save(self, folder):
-        "Write it beside a model."
-        write_json(Path(folder)/'prompt_form.json', asdict(self))
-
-def read_prompt_form(
-    folder:str|Path,     # of a model or an adapter
-) -> PromptForm|None:    # None: it was not trained on pairs here
-    "The form that a model was trained in."
-    path = Path(folder)/'prompt_form.json'
-    if path.is_file():
-        return PromptForm(**read_json(path))
-    report = Path(folder)/'merge_report.json'                # 0.1 noted the separator there
-    found = read_json(report).get('separator') if report.is_file() else None
-    return PromptForm('separator', found) if isinstance(found, str) else None
-
 # %% ../nbs/05b_pairs.ipynb #5d57f24d
 def _as_theirs(tokenizer):
     "A tokenizer as transformers has it."
@@ -365,6 +329,42 @@ def _fit(ids:list, counts:list, n_start:int, n_head:int, max_length:int, from_fr
     counts = counts[:a] + counts[b:]
     lost = sum(counts[max_length:])
     return ids[:max_length], counts[:max_length], n - n_answer, n_answer + lost
+
+# %% ../nbs/05b_pairs.ipynb #d32fbde6
+@dataclass(frozen=True)
+class PromptForm:
+    "How a prompt becomes what the model is given; saved as prompt_form.json."
+    kind:str='separator'      # 'template': the tokenizer's chat template; 'separator'; 'text': as it is
+    separator:str='\n\n'      # stands between prompt and answer
+
+    def prompt_ids(self, tokenizer, prompt:str|list, max_length:int|None=None) -> list[int]:
+        "What is read before an answer: a prompt, or the turns so far; what is too long is cut where a training row is cut."
+        tokenizer = _as_theirs(tokenizer)
+        turns = [dict(role='user', content=prompt)] if isinstance(prompt, str) else prompt
+        if self.kind == 'template':
+            ids,n_start,n_head = _template_prompt(tokenizer, turns)
+        else:
+            start = _start_ids(tokenizer)
+            sep = _ids(tokenizer, self.separator) if self.kind == 'separator' else []
+            ids = start + _joined(tokenizer, turns, sep) + sep
+            n_start,n_head = len(start),len(sep)
+        if max_length is None: return ids
+        return _fit(ids, [False]*len(ids), n_start, n_head, max_length, from_front=len(turns) > 1)[0]
+
+    def save(self, folder):
+        "Write it beside a model."
+        write_json(Path(folder)/'prompt_form.json', asdict(self))
+
+def read_prompt_form(
+    folder:str|Path,     # of a model or an adapter
+) -> PromptForm|None:    # None: it was not trained on pairs here
+    "The form that a model was trained in."
+    path = Path(folder)/'prompt_form.json'
+    if path.is_file():
+        return PromptForm(**read_json(path))
+    report = Path(folder)/'merge_report.json'                # 0.1 noted the separator there
+    found = read_json(report).get('separator') if report.is_file() else None
+    return PromptForm('separator', found) if isinstance(found, str) else None
 
 # %% ../nbs/05b_pairs.ipynb #f36f13d5
 def choose_form(

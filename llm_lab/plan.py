@@ -203,11 +203,13 @@ def measure_speed(
     "How fast this machine trains, as it is now."
     import torch
     from llm_lab.gpt_model import GPT, GPTConfig
+    from llm_lab.runtime import resolve_device
+    device = resolve_device()                                  # where a run trains
     shape = Shape(vocab_size=1024, block_size=256, n_layer=4, n_embd=128)
     with torch.random.fork_rng(devices=[]):
-        model = GPT(GPTConfig(arch='qwen3', tie_weights=False, n_head=4, **asdict(shape)))
+        model = GPT(GPTConfig(arch='qwen3', tie_weights=False, n_head=4, **asdict(shape))).to(device)
         optimizer = model.configure_optimizer()
-        ids = torch.randint(shape.vocab_size, (4, shape.block_size))
+        ids = torch.randint(shape.vocab_size, (4, shape.block_size)).to(device)
         seconds = [_step_seconds(model, optimizer, ids) for _ in range(n_steps + 2)]
     found = sorted(seconds[2:])[n_steps//2]                    # the first ones set up
     planned = ids.numel()*flops_per_token(shape)/flops_per_second(shape.n_embd, 0.)
@@ -216,9 +218,11 @@ def measure_speed(
 def _step_seconds(model, optimizer, ids) -> float:
     "How long one training step takes."
     start = time.perf_counter()
-    model.sum_loss(ids, ids).backward()
+    loss = model.sum_loss(ids, ids)
+    loss.backward()
     optimizer.step()
     optimizer.zero_grad()
+    loss.item()                                                # wait for a graphics card
     return time.perf_counter() - start
 
 def round_speed(

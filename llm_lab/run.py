@@ -683,10 +683,10 @@ def _say_pairs(b:dict) -> str:
 def _advice(report:dict, passes:float, is_falling:bool) -> str:
     "What would help, in one sentence."
     b,plan = report['bits_per_byte'],report['plan']
-    if b['model'] > b['bigram']:
-        return 'More text would help, or a smaller model (--n-layer, --n-embd), or more minutes.'
     if is_falling and passes < 0.9*plan['passes_allowed']:
         return 'More minutes would help: the held-out loss was still falling.'
+    if b['model'] > b['bigram']:
+        return 'More text would help, or a smaller model (--n-layer, --n-embd).'
     return 'More text would help; more minutes would not.'
 
 _of_a_step = 'name', 'title', 'wall_s', 'peak_bytes', 'in', 'out'

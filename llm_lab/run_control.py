@@ -53,7 +53,7 @@ class Every:
 # %% ../nbs/03c_run_control.ipynb #9cc74623
 @contextmanager
 def stop_on_signal():
-    "Inside, the first Ctrl-C or SIGTERM sets the event this gives; the second one ends the program."
+    "Inside, the first Ctrl-C, SIGTERM or closed terminal sets the event this gives; the second one ends the program."
     stop = threading.Event()
     def handle(
         signum,  # which signal
@@ -64,6 +64,8 @@ def stop_on_signal():
     before = {}
     if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
         for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
+        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
+        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
     try: yield stop
     finally:
         for s,h in before.items(): signal.signal(s, h)
@@ -339,7 +341,7 @@ def earlier_run(
     _check_same(found, model, where)
     put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
     if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())   # else the weights come later, each process its part
-    warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
+    if process_rank() == 0: warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
     return found.train_state
 
 # %% ../nbs/03c_run_control.ipynb #62380c86

@@ -9,7 +9,7 @@ __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'lo
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
 import os, sys, threading, time, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # %% ../nbs/00b_runtime.ipynb #9ed70294
 def resolve_device(
@@ -256,7 +256,7 @@ def check_range(
         raise ValueError(f'{name} is {value!r}, expected {what} {upto}')
 
 # %% ../nbs/00b_runtime.ipynb #600a8f1f
-def pages_folder() -> 'Path':
+def pages_folder() -> 'os.PathLike':
     "The pages as they come with the package, or those of this checkout."
     from importlib.util import find_spec
     from pathlib import Path
@@ -267,9 +267,9 @@ def pages_folder() -> 'Path':
     return found
 
 def kept_outputs(
-    folder:'Path',  # of pages
-    what:str,       # the words of a slow cell
-) -> list[dict]:    # the cell's outputs, as the notebook keeps them
+    folder:'os.PathLike',  # of pages
+    what:str,              # the words of a slow cell
+) -> list[dict]:           # the cell's outputs, as the notebook keeps them
     "What a slow cell gave when its page was made."
     import json
     words = f'slow({what!r})'
@@ -295,7 +295,9 @@ def slow(
     "Whether slow cells run; if not, say what is left out."
     if os.environ.get('LLM_LAB_SLOW', '') not in ('', '0'): return True
     print(f'left out: {what}. To run it: set LLM_LAB_SLOW=1 before starting Jupyter')
-    kept = kept_outputs(pages_folder(), what) if is_notebook() else []
+    kept = []
+    with suppress(FileNotFoundError, ValueError):                # an installation without pages, a page that cannot be read
+        if is_notebook(): kept = kept_outputs(pages_folder(), what)
     if kept: print('what it gave when this page was made:')
     _publish(kept)
     return False

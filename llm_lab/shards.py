@@ -268,11 +268,19 @@ def hands(
         with multiprocess.get_context('spawn').Pool(n_workers) as pool:
             yield lambda function, items: pool.map(function, items, chunksize=1)
 
+def _start_ray(ray, n_workers:int, n_tries:int=3, **settings):
+    "A cluster on this machine; Ray itself gives up after half a minute, which a busy machine may need."
+    for i in range(n_tries):
+        try: return ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, **settings)
+        except Exception as e:
+            ray.shutdown()
+            if i == n_tries - 1: raise RuntimeError(f'Ray did not start here: {e} Try again, or clean with engine="processes"') from None
+
 def _on_ray(n_workers:int):
     "The same on a Ray cluster."
     try: import ray
     except ImportError: raise ImportError('engine "ray" needs Ray: pip install "llm_lab[ray]"') from None
-    if not ray.is_initialized(): ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False)
+    if not ray.is_initialized(): _start_ray(ray, n_workers)
     def run(function, items):
         task = ray.remote(lambda item: function(item))
         return ray.get([task.remote(item) for item in items])

@@ -154,6 +154,16 @@ def bad_links(page, cell):
         file = target.partition('#')[0]
         if file and not re.match(r'[a-z]+:', file) and not (page.parent/file).exists(): yield target
 
+def lost_anchors(proc):
+    "Links of a prepared site to a name (`page.html#name`, `page.ipynb#name`) that its page has no place for."
+    texts = {p: p.read_text(encoding='utf-8') for p in [*proc.glob('*.ipynb'), *proc.glob('reference/*.qmd')]}
+    spots = {p.with_suffix(''): set(re.findall(r'\{#([\w.]+)\}', text)) for p, text in texts.items()}
+    shown_as = {p.parent/made[1]: spots[p.with_suffix('')] for p, text in texts.items() if (made := re.search(r'output-file: (\S+?)\.html', text))}
+    for p, text in texts.items():
+        for place, spot in re.findall(r'\]\(([\w./]+)\.(?:html|ipynb|qmd)#([\w.]+)\)', text):
+            target = Path(os.path.normpath(p.parent/place))
+            if spot not in (shown_as | spots).get(target, ()): yield f'{p.name}: {place}#{spot}'
+
 def check_docs():
     "What the site needs and no Quarto: directives are YAML, links lead somewhere, the sidebar has every page, nbdev processes all of them."
     import yaml
@@ -178,8 +188,9 @@ def check_docs():
         listed = (proc/'reference'/'index.qmd').read_text(encoding='utf-8') if not why else ''
         import llm_lab
         unnamed = [n for n, module in llm_lab._where.items() if f'({module}.qmd#{n})' not in listed]
-    note('every page, guide and name is prepared for the site', not why and not absent and not unnamed and not twice,
-         why or f'no page: {absent}; not in the reference: {unnamed}; two pages in one place: {twice}')
+        lost = list(lost_anchors(proc))
+    note('every page, guide and name is prepared for the site', not why and not absent and not unnamed and not twice and not lost,
+         why or f'no page: {absent}; not in the reference: {unnamed}; two pages in one place: {twice}; links to no place: {lost}')
 
 def blocks(text):
     "Fenced blocks that run: (language, code), in order."
@@ -215,7 +226,7 @@ def check_guides():
         text = page.read_text(encoding='utf-8')
         links = [t for t in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match(r'[a-z]+:|#', t)]
         gone = [t for t in links if not (page.parent/t.partition('#')[0]).exists()]
-        unknown = list(unknown_messages(text, code)) if page.stem == 'troubleshooting' else []
+        unknown = list(unknown_messages(text, code)) if '| message |' in text else []
         broken = list(not_parsed(text))
         script = as_script(page)
         with tempfile.TemporaryDirectory() as d:
@@ -235,10 +246,8 @@ def prepared_site(tmp):
     for d in ('docs', '.github'): shutil.copytree(root/d, tmp/d)
     for f in ('_quarto.yml', 'CHANGELOG.md'): shutil.copy(root/f, tmp/f)
     env = dict(PYTHONPATH=str(tmp), MPLBACKEND='agg', OMP_NUM_THREADS='1')
-    for cmd in ([bin_dir/'nbdev_proc_nbs'], [sys.executable, '.github/scripts/site.py', 'prepare']):
-        code, out = sh(*cmd, cwd=tmp, **env)
-        if code: return out[-3000:]
-    return ''
+    code, out = sh(sys.executable, '.github/scripts/site.py', 'prepare', cwd=tmp, **env)
+    return out[-3000:] if code else ''
 
 def show_pages():
     "How the pages look to a reader: cells, lines, density. Information, not a check."

@@ -1,6 +1,6 @@
 """The website around what nbdev processed: lessons with their code, a reference made from the exports, guides, nothing from third parties.
 
-    site.py prepare         after nbdev_proc_nbs: finish the pages in _proc, add the reference and the guides of docs/
+    site.py prepare         nbdev's work on the pages into _proc; finish them there, add the reference and the guides of docs/
     site.py finish          after quarto render: what a third party would serve goes, the notebooks lie beside the pages
     site.py check [FOLDER]  exit 1 unless the site in FOLDER (_docs) is whole: pages, pictures, links, anchors, nothing raw, nothing from elsewhere
 """
@@ -36,10 +36,12 @@ def name_on_site(page):
     return module_of(page) or page.stem
 
 def definitions(code):
-    "Names of the functions and classes a cell defines, and second names it gives."
+    "Names of the functions, classes and methods a cell defines, and second names it gives."
     try: tree = ast.parse(code)
     except SyntaxError: return []
-    names = [o.name for o in tree.body if isinstance(o, (ast.FunctionDef, ast.ClassDef))]
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = [o.name for o in tree.body if isinstance(o, (*functions, ast.ClassDef))]
+    names += [f'{c.name}.{m.name}' for c in tree.body if isinstance(c, ast.ClassDef) for m in c.body if isinstance(m, functions) and not m.name.startswith('_')]
     return names + [o.targets[0].id for o in tree.body if isinstance(o, ast.Assign) and isinstance(o.targets[0], ast.Name) and isinstance(o.value, ast.Name)]
 
 def anchors(names, taken):
@@ -49,8 +51,8 @@ def anchors(names, taken):
     return ''.join(f'[]{{#{n}}}' for n in new)
 
 def is_plumbing(code):
-    "Cells that say something to nbdev only."
-    return code.startswith('#| default_exp') or '__getattr__ = finder(__name__)' in code
+    "Cells that say something to nbdev or to Colab only."
+    return code.startswith('#| default_exp') or '__getattr__ = finder(__name__)' in code or "not find_spec('llm_lab')" in code
 
 def only_imports(code):
     said = [l for l in code.splitlines() if l.strip() and not l.startswith(('#', ' ', ')'))]
@@ -103,7 +105,7 @@ def head_of(value):
     node = ast.parse(code).body[0]
     is_class = isinstance(node, ast.ClassDef)
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    if is_class: first = next((o for o in body if isinstance(o, ast.FunctionDef)), None)
+    if is_class: first = next((o for o in body if isinstance(o, (ast.FunctionDef, ast.AsyncFunctionDef))), None)
     else: first = node.body[0]
     all_lines = code.splitlines()
     end = (min([first.lineno, *(d.lineno for d in getattr(first, 'decorator_list', []))]) - 1) if first else len(all_lines)
@@ -175,7 +177,14 @@ def plain_list():
 def title_of(page):
     return re.search(r'(?m)^title: *"?(.*?)"?$', page.read_text(encoding='utf-8'))[1]
 
+def processed():
+    "What the command nbdev_proc_nbs does, but for one thing: where there is no Quarto it asks for root and installs one."
+    from nbdev import quarto
+    quarto._ensure_quarto = lambda: None
+    quarto.nbdev_proc_nbs.__wrapped__()
+
 def prepare():
+    processed()
     for page, (chapter, text) in chapters().items():
         if (proc/page).suffix == '.ipynb': finish_page(proc/page, chapter, text)
     shutil.copytree(root/'nbs'/'images', proc/'images', dirs_exist_ok=True)
