@@ -205,12 +205,15 @@ def trainings(work, share, rng):
                     p.kill()
                     p.wait()
                     n_kills += 1
+                    code = 0
+                    if (root/'run'/'final').exists(): break      # it had saved its end: the same call would say that nothing is left to do
                     continue
                 break
             if code: wrong.append(f'training {settings}: it ended with {code}: {Path(f"{root}.said").read_text()[-300:]}')
             elif end_of(root) != want: wrong.append(f'training {settings}: it differs from the one that nobody disturbed')
             else: n_same += 1
             shutil.rmtree(root, ignore_errors=True)
+        print(f'trainings: setting {i + 1} of {len(some)}, {n_kills} kills so far, {n_same} runs as if undisturbed, {len(wrong) - began} wrong', flush=True)
     print(f'trainings: {len(some)} settings, {n_kills} kills at random instants; {n_same} runs were finished, all as if undisturbed; {len(wrong) - began} wrong', flush=True)
 
 def main():

@@ -8,6 +8,7 @@ the best, the last and the merged weights, all scores, the history of training, 
 """
 import argparse, hashlib, json, os, random, signal, sys, tempfile, threading, time
 from pathlib import Path
+from crashes import in_child
 
 os.environ.update(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')
 
@@ -16,16 +17,6 @@ def settings(a):
     from llm_lab.plan import RunSettings
     return RunSettings(input=a.input, minutes=a.minutes, speed=1., vocab_size=384, block_size=64, n_layer=1, n_head=2, n_embd=32, dropout=0.1,
                        merge_dropout=0.1, passes=4)
-
-def in_child(work):
-    "Run something in a forked process; its exit code, or minus the signal that ended it."
-    pid = os.fork()
-    if pid == 0:
-        code = 3
-        try: code = work() or 0
-        finally: os._exit(code)
-    _,status = os.waitpid(pid, 0)
-    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 def run_killed(a, name, step=None, after_s=0.):
     "A run; inside the named step it is killed after so many seconds."

@@ -209,7 +209,7 @@ def run(
     name:Optional[str]=None,   # folder under --root; without it, from the input
     root:str='runs',           # folder of all runs
     minutes:float=RunSettings.minutes,     # size of the job: about this long on two laptop cores
-    seed:int=RunSettings.seed,             # same seed, same run
+    seed:int=RunSettings.seed,             # same seed and plan, same run; a plan measures the machine, --speed fixes it
     vocab_size:Optional[int]=None,         # entries of the tokenizer, at most; without it, like the next eleven, chosen from the text
     block_size:Optional[int]=None,         # tokens the model can look back over
     n_layer:Optional[int]=None,            # transformer blocks

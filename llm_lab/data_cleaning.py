@@ -161,11 +161,22 @@ _advice = {'language': "lang='de' keeps German, lang='any' keeps all languages",
            'empty': "text_field='…' names the column that holds the text"}
 
 @patch
+def _said_of(self:Ledger, rule:str) -> list:
+    "Two different examples as pairs (text, source); of what could not be read, the reason."
+    found = {}
+    for d in self.dropped:
+        if d['rule'] != rule: continue
+        text = snippet(d['measure'], 300) if rule == 'malformed' else snippet(d['snippet'] or d['measure'], 60)
+        found.setdefault(text, d['source'])
+        if len(found) == 2: break
+    return list(found.items())
+
+@patch
 def why_empty(self:Ledger) -> str:
     "Which rule took the most of what was read, two examples of it, and what to try."
     if not self.read: return 'nothing was read'
     rule = max(self.counts, key=self.counts.get)
-    found = [f"“{snippet(d['snippet'] or d['measure'], 60)}” ({d['source']})" for d in self.examples(rule, 2)['dropped']]
+    found = [f"“{text}” ({source})" for text,source in self._said_of(rule)]
     try_this = _advice.get(rule, f"rules='-{rule}' leaves that rule out")
     return f'nothing was kept of {self.read:,} documents: {rule} took the most ({self.counts[rule]:,}), for example {" and ".join(found)}; {try_this}'
 
@@ -595,7 +606,8 @@ class CorpusRule(Rule):
             found['value'][row] = value
             found['margin'][row] = abs(value-high)/high
             twins[row] = twin
-        return (ds.select([i for i in range(n) if i not in gone]) if gone else ds), found, twins
+        stay = np.delete(np.arange(n), list(gone))                         # an array: a list would be pickled number by number
+        return (ds.select(stay) if gone else ds), found, twins
 
 # %% ../nbs/01_data_cleaning.ipynb #e6f993b2
 def find_copies(

@@ -36,7 +36,7 @@ def _character_kinds():
 
 # %% ../nbs/01c_duplicates.ipynb #ddf87017
 _odd = 0x9E3779B97F4A7C15
-_max_chars = 1 << 22    # characters hashed at a time
+_max_chars = 1 << 20    # characters hashed at a time: some ten arrays of 8 MB
 
 def _powers_of(x):
     "1, x, x², … modulo 2**64."
@@ -60,13 +60,13 @@ def _mix(h):
 def _word_borders(codes):
     "(first character, end) of every word among code points, the last of which parts words."
     import numpy as np
-    kind = _character_kinds()[codes]
-    before = np.concatenate([np.zeros(1, np.uint8), kind[:-1]])
-    starts = np.flatnonzero((kind == 2) | ((kind == 1) & (before == 0)))
-    stops = np.flatnonzero((kind == 0) & (before > 0))                       # the separators that follow a word
-    if not len(starts): return starts, starts
-    ends = stops[np.searchsorted(stops, starts)]
-    return starts, np.minimum(ends, np.append(starts[1:], len(codes)))
+    kind = np.concatenate([np.zeros(1, np.uint8), _character_kinds()[codes]])
+    before,kind = kind[:-1],kind[1:]
+    is_border = (kind > 0) != (before > 0)
+    is_border |= kind == 2
+    borders = np.flatnonzero(is_border)                 # the first character of a word, or the separator that follows one
+    is_start = kind[borders] > 0
+    return borders[is_start], borders[1:][is_start[:-1]]
 
 # %% ../nbs/01c_duplicates.ipynb #c1bc8124
 def _hash_in_pieces(texts):
@@ -102,12 +102,24 @@ def word_hashes(
     starts,ends = _word_borders(codes)
     power,inverse = _powers()
     sums = np.zeros(len(codes)+1, np.uint64)
-    np.cumsum((codes.astype(np.uint64) + np.uint64(1))*power[:len(codes)], out=sums[1:])
+    np.multiply(codes + np.uint32(1), power[:len(codes)], out=sums[1:])
+    np.cumsum(sums, out=sums)
     hashes = _mix((sums[ends] - sums[starts])*inverse[starts])
     borders = np.cumsum([0] + sizes)
     return hashes, np.diff(np.searchsorted(starts, borders))
 
 # %% ../nbs/01c_duplicates.ipynb #df21873c
+def _runs(words, n_words):
+    "A number for the run of `n_words` words that begins with each word; the last ones run into zeros."
+    import numpy as np
+    n = len(words)
+    words = np.append(words, np.zeros(n_words, np.uint64))
+    runs = words[:n].copy()
+    for k in range(1, n_words):
+        runs *= np.uint64(_odd)
+        runs += words[k:n+k]
+    return runs
+
 def shingle_hashes(
     texts:list,     # texts
     n_words:int=5,  # words in a shingle
@@ -121,14 +133,11 @@ def shingle_hashes(
     starts = ends - counts
     before = np.repeat(np.cumsum(n_shingles)-n_shingles, n_shingles)            # shingles of earlier texts
     first = np.arange(len(owner)) - before + starts[owner]                       # its first word
-    short = np.flatnonzero(counts[owner] < n_words)
-    words = np.append(words, np.zeros(n_words, np.uint64))
-    hashes = np.zeros(len(owner), np.uint64)
-    for k in range(n_words):
-        word = words[first+k]
-        is_beyond = first[short]+k >= ends[owner[short]]                         # the end of a short text
-        word[short[is_beyond]] = 0
-        hashes = hashes*np.uint64(_odd) + word
+    hashes = _runs(words, n_words)[first]
+    for i in np.flatnonzero((0 < counts) & (counts < n_words)):                  # a text that is a single shingle
+        run = np.zeros(n_words, np.uint64)
+        run[:counts[i]] = words[starts[i]:ends[i]]
+        hashes[np.searchsorted(owner, i)] = _runs(run, n_words)[0]
     return _mix(hashes), n_shingles
 
 # %% ../nbs/01c_duplicates.ipynb #d4abac2f
@@ -197,6 +206,14 @@ def _shared_bands(keys):
         groups[:, b] = np.where(size[group] > 1, group, -1)
     return groups
 
+def _distinct(hashes):
+    "Sorted, each only once."
+    import numpy as np
+    hashes = np.sort(hashes)
+    is_first = np.ones(len(hashes), bool)
+    is_first[1:] = hashes[1:] != hashes[:-1]
+    return hashes[is_first]
+
 class _ShingleSets:
     "Row -> its distinct shingles, sorted; they lie in a nameless file that is mapped, not in memory."
     def __init__(self, ds, rows, n_words):
@@ -204,10 +221,10 @@ class _ShingleSets:
         self.place = {row: n for n,row in enumerate(rows)}
         sizes = [0]
         with tempfile.TemporaryFile() as file:
-            for texts in text_batches(ds.select(rows)):
+            for texts in text_batches(ds.select(np.array(rows, int)), 500):           # a list would be pickled number by number
                 hashes,counts = shingle_hashes(texts, n_words)
                 for part in np.split(hashes, np.cumsum(counts)[:-1]):
-                    distinct = np.unique(part)
+                    distinct = _distinct(part)
                     sizes.append(len(distinct))
                     file.write(distinct.tobytes())
             file.flush()
@@ -332,7 +349,7 @@ def _shared_ngrams(text, ngrams, n_words):
     "How many runs of words a text shares with a sorted array of them."
     import numpy as np
     hashes,_ = shingle_hashes([text], n_words)
-    found = np.unique(hashes)
+    found = _distinct(hashes)
     place = np.minimum(np.searchsorted(ngrams, found), len(ngrams)-1)
     yield int((ngrams[place] == found).sum())
 

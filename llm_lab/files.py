@@ -88,6 +88,7 @@ def _check_file(path:Path):
     if path.is_dir(): raise OutputError(f'{path} is a folder, and a file is to be written: give a file name, for example {path/"output"}')
     if path.exists() and not path.is_file(): raise OutputError(f'{path} is a device or pipe, not a file: choose another output')
 
+# %% ../nbs/00a_files.ipynb #50c22da1
 def flush_folder(
     path:'str|Path',  # a folder
 ) -> None:
@@ -101,6 +102,7 @@ def _flush_file(path:Path):
     "Push a file's bytes to the disk."
     with open(path, 'rb+') as f: os.fsync(f.fileno())
 
+# %% ../nbs/00a_files.ipynb #78e5d3a3
 @contextmanager
 def atomic_write(
     path:'str|Path',  # the file's final name
@@ -263,6 +265,7 @@ def settle(
     if path.exists(): _remove_listed(old)
     else: os.rename(old, path)
 
+# %% ../nbs/00a_files.ipynb #22e1e5bd
 def _swap_in(new:Path, path:Path):
     "Put a complete new folder in the place of the old one; files of others move along."
     listed = _own_hidden | set((read_manifest(path) or {'files': {}})['files'])

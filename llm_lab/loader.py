@@ -242,6 +242,19 @@ def _named(error:Exception, folder) -> ModelFilesError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else ''
     return ModelFilesError(f'{folder} cannot be loaded: {type(error).__name__}: {first[:300]}')
 
+def _check_causal(config, folder, trust:bool):
+    "Refuse a model that does not write from left to right: its scores would know what comes."
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING as known
+    is_known = type(config) in known or trust
+    has_two_halves = getattr(config, 'is_encoder_decoder', False)
+    is_made_to_write = (config.architectures or [''])[0].endswith(('ForCausalLM', 'LMHeadModel', 'Decoder'))
+    reads_both_ways = config.model_type in _readers and not config.is_decoder and not is_made_to_write
+    if is_known and not has_two_halves and not reads_both_ways: return
+    why = 'has an encoder and a decoder' if has_two_halves else 'reads in both directions' if reads_both_ways else 'is not made to write text'
+    raise ModelFilesError(f'{folder} holds a model of type {config.model_type!r}, which {why}: a causal language model is needed, such as llama, qwen3 or gpt2')
+
+_readers = {'bert', 'bert-generation', 'big_bird', 'camembert', 'data2vec-text', 'electra', 'ernie', 'megatron-bert', 'rembert', 'roberta',
+            'roberta-prelayernorm', 'roc_bert', 'roformer', 'xlm-roberta', 'xlm-roberta-xl', 'xmod'}        # transformers opens them as a decoder too
 _spreads = 'auto', 'balanced', 'balanced_low_0', 'sequential'     # accelerate decides
 
 def _make(folder:Path, headers:dict, config, trust, progress, kw) -> tuple:  # the model, what transformers noticed
@@ -267,6 +280,7 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     if device != 'cpu': kw['device_map'] = device
     try: config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
     except Exception as e: raise _named(e, Path(folder)/'config.json') from e
+    _check_causal(config, folder, trust)
     try:
         with _making_a_model(): model,info = _make(folder, headers if has_one_device else {}, config, trust, progress, kw)
     except ModelFilesError: raise
@@ -441,6 +455,17 @@ def _rehearse(model, ids, live, training:bool):
     for p in model.parameters(): p.register_post_accumulate_grad_hook(count_gradient)
     with live: model(ids, labels=ids, use_cache=False).loss.backward()
 
+@contextmanager
+def _without_memory():
+    "Tensors made inside have shapes but no memory; torch's own report on an operation that has no such form is left out."
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    log = logging.getLogger('torch._subclasses.fake_tensor')
+    was,log.disabled = log.disabled,True
+    try:
+        with FakeTensorMode(), torch.device('cpu'): yield
+    finally: log.disabled = was
+
 def estimate_memory(
     name_or_config:'str|Path|transformers.PretrainedConfig',  # a name on the Hub, a model folder, or a transformers config
     dtype:'str|torch.dtype|None'=None,  # of the weights; None: as stored in the files, else as the config says, else float32
@@ -451,19 +476,23 @@ def estimate_memory(
 ) -> MemoryEstimate:                    # weights, gradients, optimizer, activations, and the most that they take together: total
     "Rehearse the work on tensors that have shapes but no memory, and add up what they would have taken."
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModelForCausalLM, PretrainedConfig
     config,stored = name_or_config,None
     if not isinstance(config, PretrainedConfig): config,stored = _config_of(name_or_config, **kwargs)
     dtype = resolve_dtype(dtype or stored or getattr(config, 'dtype', None) or 'float32')
     block_size = block_size or min(1024, getattr(config, 'max_position_embeddings', 1024))
     live = _live_bytes()
-    with FakeTensorMode(), torch.device('cpu'):
-        with _making_a_model(): model = AutoModelForCausalLM.from_config(config, dtype=dtype).train(training)
-        ids = torch.zeros(batch_size, block_size, dtype=torch.long)
-        weights = _bytes_of([*model.parameters(), *model.buffers()])
-        gradients = _bytes_of(model.parameters()) if training else 0
-        _rehearse(model, ids, live, training)
+    try:
+        with _without_memory():
+            with _making_a_model(): model = AutoModelForCausalLM.from_config(config, dtype=dtype).train(training)
+            ids = torch.zeros(batch_size, block_size, dtype=torch.long)
+            weights = _bytes_of([*model.parameters(), *model.buffers()])
+            gradients = _bytes_of(model.parameters()) if training else 0
+            _rehearse(model, ids, live, training)
+    except RuntimeError as e:
+        if 'BF16' not in str(e) or dtype == torch.bfloat16: raise
+        half = estimate_memory(config, 'bfloat16', training, batch_size, block_size)     # torch rehearses mixtures of experts in this dtype only
+        return MemoryEstimate({k: n*dtype.itemsize//2 for k,n in half.items()})
     optimizer = 2*gradients
     total = weights + optimizer + max(live.most, gradients)
     return MemoryEstimate(weights=weights, gradients=gradients, optimizer=optimizer, activations=live.most_but_grads, total=total)

@@ -114,7 +114,7 @@ class MergeDropout:
 
 # %% ../nbs/02d_merge_dropout.ipynb #8a1a1d7f
 def encode_copies(
-    texts:list,           # documents, as `iter_texts` takes them
+    texts:list,           # documents, as `iter_texts` takes them; or one string, which is no document and gets no marks
     tokenizer:Tokenizer,  # of kind 'bpe'
     copies:int,           # how often the texts are written
     p:float,              # chance that a merge is left out
@@ -123,7 +123,9 @@ def encode_copies(
 ):                        # yields the ids of each document with its BOS and EOS, copy after copy
     "Documents several times over, in other tokens each time."
     coin = MergeDropout(tokenizer, p)
+    is_marked = not isinstance(texts, str)
     texts = list(iter_texts(texts))
     for copy in range(copies):
         for i in range(0, len(texts), block):
-            for ids in coin.encode_batch(texts[i:i+block], (seed, copy, i)): yield add_special_tokens(ids, tokenizer)
+            for ids in coin.encode_batch(texts[i:i+block], (seed, copy, i)):
+                yield add_special_tokens(ids, tokenizer) if is_marked else ids

@@ -16,7 +16,8 @@ from pathlib import Path
 from .documents import split_documents
 from .files import read_json, write_json
 from .hub import ModelFilesError, fetch_data_files
-from .reading import find_files, iter_file, iter_lines, open_bytes, read_documents
+from .lines import losing
+from .reading import find_files, iter_file, iter_lines, open_bytes
 from .runtime import quiet
 
 # %% ../nbs/05b_pairs.ipynb #bab0a4b6
@@ -32,11 +33,13 @@ def _json_rows(path:Path, options:dict) -> list:
 
 def _json_record(path, n:int, line:str, options:dict):
     "One record; None for one that is left out."
-    try: return json.loads(line)
-    except ValueError as e:
-        if options['on_error'] == 'skip':
-            return None
-        raise ValueError(f'{path}, line {n}: not JSON: {e}; on_error="skip" leaves such lines out') from None
+    try:
+        record = json.loads(line)
+        if isinstance(record, (Mapping, str)): return record
+        why = f'the record is {type(record).__name__}, expected an object with fields'
+    except (ValueError, RecursionError) as e:
+        why = f'not JSON: {e}'
+    losing(path, options['on_error'], options['skipped'])(n, why, text=line)
 
 def _csv_rows(path:Path, options:dict) -> list[dict]:
     "Records of a .csv file: one column after the other through the reader, so that every cell stays text."
@@ -68,7 +71,8 @@ def _file_rows(path:Path, kind:str, options:dict, text_field:str) -> list:
         return _csv_rows(path, options)
     if kind == 'parquet':
         return _table_rows(path)
-    return list(read_documents(path, False, text_field, **options))
+    units = iter_file(path, kind, text_field, per=None, **options)
+    return [{'text': text, 'source': f'{path.name}#{n}'} for n,text in units if text.strip()]
 
 # %% ../nbs/05b_pairs.ipynb #c8206cb3
 def as_rows(
@@ -82,10 +86,12 @@ def as_rows(
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
             return _hub_rows(str(source), split)
-        options = dict(encoding=encoding, on_error=on_error)
+        lost = []
+        options = dict(encoding=encoding, on_error=on_error, skipped=lost)
         found = [r for p,kind in find_files(source) for r in _file_rows(Path(p), kind, options, text_field)]
         if not found:
-            raise ValueError(f'{source}: no rows in it')
+            said = f"; {len(lost):,} lines could not be read, the first because {lost[0]['reason']}" if lost else ''
+            raise ValueError(f'{source}: no rows in it{said}')
         return _as_records(found, text_field)
     if hasattr(source, 'keys') and hasattr(source, 'column_names'):
         source = source[split]    # a DatasetDict

@@ -8,7 +8,7 @@ __all__ = ['FILE_TYPES', 'file_type_of', 'find_files', 'ReadingOptions', 'as_opt
            'load_text_data', 'clean_files']
 
 # %% ../nbs/01a_reading.ipynb #f88589a9
-import atexit, codecs, itertools, re, shutil, subprocess, tempfile, time, warnings
+import atexit, codecs, itertools, os, re, shutil, subprocess, tempfile, time, warnings
 from collections import Counter
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -19,7 +19,7 @@ import numpy as np
 
 from .data_cleaning import Ledger, _digest, clean_dataset, default_rules
 from .documents import chunk_texts, cut_documents, text_units
-from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet
+from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet, what_binary
 from .records import Rows, csv_units, get_field, json_units, one_by_one, table_units
 from .runtime import progress_bar
 
@@ -47,7 +47,7 @@ def _survey(path, file_type=None, recursive=True):
     ends = f'{sorted(end for end,kind in FILE_TYPES.items() if kind != "code")} and source code, also packed ({" ".join(_packed_ends)})'
     if path.is_file():
         kind = file_type or file_type_of(path)
-        if kind is None: raise ValueError(f'{path}: unknown ending; known: {ends}; or pass file_type, one of {known}')
+        if kind is None: raise ValueError(f'{path}: {_of_what_kind(path)}; known: {ends}; or name its type, one of {known}, with file_type=…')
         return [(path, kind)], Counter()
     inside = {p: p.relative_to(path) for p in (path.rglob('*') if recursive else path.glob('*')) if p.is_file()}
     inside = {p: r for p,r in inside.items() if not any(part.startswith('.') for part in r.parts)}
@@ -57,6 +57,11 @@ def _survey(path, file_type=None, recursive=True):
     left = Counter(_ending(p) for p in inside.keys() - {p for p,_ in files})
     if not files: raise ValueError(f'no {file_type or "readable"} files in {path}: it holds {dict(left) or "no files"}; readable are {ends}')
     return files, Counter() if file_type else left
+
+def _of_what_kind(path:Path) -> str:
+    "What is said of a file whose ending is unknown."
+    with open(path, 'rb') as f: seems = what_binary(f.read(400))
+    return f'unknown ending, and it seems to be {seems}: get its text out first' if seems else 'unknown ending'
 
 def _wanted(found) -> set:
     "The types to read in a folder: source code only where there is nothing else."
@@ -69,8 +74,13 @@ def _is_about(path:Path, kinds:set) -> bool:
     if kinds & {'jsonl', 'json', 'csv', 'parquet', 'arrow'}: return True
     with open(path, 'rb') as f: return path.suffix.lower() == '.md' and re.match(rb'---\s[^\0]{0,4000}?\n(license|dataset_info|configs):', f.read(4096)) is not None
 
+def _shown(path:Path) -> str:
+    "A file's name as text can hold it; names may be any bytes."
+    return os.fsencode(path.as_posix()).decode('utf-8', 'replace')
+
 def _ending(path:Path) -> str:
     "How a file's name ends; both endings of a packed one."
+    path = Path(_shown(path))
     ends = [s.lower() for s in path.suffixes]
     if len(ends) > 1 and ends[-1] in _packed_ends: return ''.join(ends[-2:])
     return ends[-1] if ends else f'{path.name} (no ending)'
@@ -232,6 +242,7 @@ class _Book:
         self.kinds = Counter()      # files read, by their endings
         self.not_read = Counter()
         self.sample = ''            # the beginning of what was read, to judge its decoding by
+        self.advice = ''            # about the encoding of the first file that is in another one
         self.start = time.perf_counter()
 
     def number(self) -> int:
@@ -251,6 +262,7 @@ class _Book:
         tell = losing(path, self.options.on_error, self.skipped)
         def lose(line, why, last=None, text='', advice=''):
             tell(line, why, last, text, advice)
+            if advice and not self.advice: self.advice = f'{name}, line {line}: {why}; {advice}'
             span = f'{line}-{last}' if last and last != line else f'{line}'
             self.drop('malformed', why, 1., 0., f'{name}{joint}{span}', text, self.number())
         return lose
@@ -271,6 +283,7 @@ class _Book:
         if len(self.kinds): found.append('read: ' + _counted(self.kinds))
         if self.not_read: found.append('not read: ' + _counted(self.not_read))
         for look,n in self.looks.items(): found.append(f"documents of {n} text file{'s'*(n > 1)}: parted by {look} (per=… says otherwise)")
+        if self.advice: found.append(self.advice)
         mess = mess_share(self.sample)
         if mess > 0.03: found.append(f'read as {self.options.encoding}, {mess:.0%} of the characters look unlikely: is that the right encoding=…?')
         return found
@@ -341,7 +354,7 @@ def _file_units(path, options:ReadingOptions, book:_Book, joint:str=':', progres
     files,book.not_read = _survey(path, options.file_type, options.recursive)
     root = Path(path) if Path(path).is_dir() else Path(path).parent
     for p,kind in progress_bar(files, 'reading', progress):
-        name = p.relative_to(root).as_posix() + joint
+        name = _shown(p.relative_to(root)) + joint
         book.kinds[_ending(p)] += 1
         for unit in _units(p, kind, options, book.losing(p, name[:-1], joint), lambda look: book.looks.update([look])):
             if isinstance(unit, Rows): yield unit._replace(where=pc.binary_replace_slice(pc.cast(unit.where, pa.string()), 0, 0, name))
@@ -439,6 +452,7 @@ def read_documents(
     said = f'{path}: no text in it'
     if n_files > 1: said += f', nor in any of its {n_files} files'
     if n_lost: said += f'; {n_lost:,} lines could not be read'
+    if book.advice: said += f': {book.advice}'
     raise ValueError(said)
 
 # %% ../nbs/01a_reading.ipynb #88f57a95

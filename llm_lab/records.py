@@ -462,6 +462,11 @@ def csv_units(
     sample = list(itertools.islice(first.lines(_ignore), 200))
     limit = csv.field_size_limit(2**31-1)                # its own default is 128 KB, too small for an article
     try:
+        said = re.fullmatch('"?sep=(.)"?', sample[0][1]) if sample and first.is_whole else None
+        if said:                                         # Excel writes such a line above the header
+            delimiter = delimiter or said[1]
+            _,first = first.split(1)
+            sample = sample[1:]
         dialect = _dialect_of(sample, delimiter)
         ahead = _csv_records(_Waiting(sample), _ignore, dialect, max_bytes)
         n_head = next((last for _,fields,last in ahead if fields), 0)
@@ -519,17 +524,17 @@ def _decoded(value, encoding:str):
 
 # %% ../nbs/01e_records.ipynb #e0dc255a
 def _open_table(f, kind:str, room:int) -> tuple:
-    "(names of the columns, a function that gives the batches of one of them) of a Parquet or Arrow file."
+    "(the schema, a function that gives the batches of one of its columns) of a Parquet or Arrow file."
     import pyarrow as pa, pyarrow.parquet as pq
     source = f if isinstance(f.raw, io.FileIO) else io.BytesIO(f.read())
-    if kind == 'parquet': return pq.ParquetFile(source).schema_arrow.names, lambda name: _parquet_batches(source, name, room)
+    if kind == 'parquet': return pq.ParquetFile(source).schema_arrow, lambda name: _parquet_batches(source, name, room)
     is_file = source.read(6) == b'ARROW1'
     source.seek(0)
     if not is_file:
         stream = pa.ipc.open_stream(source)
-        return stream.schema.names, lambda name: (b.column(name) for b in stream)
+        return stream.schema, lambda name: (b.column(name) for b in stream)
     file = pa.ipc.open_file(source)
-    return file.schema.names, lambda name: (file.get_batch(i).column(name) for i in range(file.num_record_batches))
+    return file.schema, lambda name: (file.get_batch(i).column(name) for i in range(file.num_record_batches))
 
 def _parquet_batches(source, name:str, room:int):
     "One column of a Parquet file, as many rows at a time as surely fit in memory; a part of more than `room` bytes is not unfolded at all."
@@ -571,10 +576,13 @@ def table_units(
     room = max(2**26, max_unfold*Path(path).stat().st_size)
     try:
         with open_bytes(path, max_unfold) as f:
-            names,batches_of = _open_table(f, kind, room)
-            top = text_field if text_field in names else text_field.split('.')[0]
-            if top not in names: lose(1, f'no column {text_field!r}; it has {names}')
-            for column in _joined(batches_of(top) if top in names else ()):
+            schema,batches_of = _open_table(f, kind, room)
+            top = text_field if text_field in schema.names else text_field.split('.')[0]
+            if top not in schema.names:
+                n_rows = sum(map(len, batches_of(schema.names[0]))) if schema.names else 0
+                for row in range(1, max(n_rows, 1)+1): lose(row, _no_column(text_field, schema))
+                return
+            for column in _joined(batches_of(top)):
                 texts = _clean_column(column)
                 if texts is not None: yield _numbered(n+1, texts)
                 else: yield from _table_texts(_texts_of(column, encoding), n, lose, text_field, top, encoding)
@@ -584,6 +592,15 @@ def table_units(
     except FileNotFoundError: raise
     except UnfoldsTooFar as e: lose(n+1, str(e) or f'its texts unfold to more than {room:,} bytes: raise max_unfold={max_unfold} if that is right')
     except (OSError, pa.ArrowException, SystemError, UnicodeError, OverflowError, MemoryError) as e: lose(n+1, _table_damage(path, kind, n, e))
+
+def _no_column(text_field:str, schema) -> str:
+    "That a column is not there, and which one is meant where only one holds texts."
+    import pyarrow as pa
+    fields = [(f.name, f.type) for f in schema]
+    for f in schema:
+        if pa.types.is_struct(f.type): fields += [(f'{f.name}.{inner.name}', inner.type) for inner in f.type]
+    texts = [name for name,kind in fields if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+    return f'no column {text_field!r}; it has {schema.names}' + (f': perhaps text_field={texts[0]!r}' if len(texts) == 1 else '')
 
 def _table_texts(values, n_before:int, lose, text_field:str, top:str, encoding:str):
     "Pairs (row number, text) of the values of a column."

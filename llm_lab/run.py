@@ -603,7 +603,8 @@ def dry_run(
     with tempfile.TemporaryDirectory() as nowhere, quiet(offline=True):
         run = Run(s, 'dry', nowhere, progress)
         if s.pairs is not None: given_pairs(run)
-        ds,_ = read_text(run)
+        ds,ledger = read_text(run)
+    if not len(ds): raise ValueError(ledger.why_empty())
     facts = measure_text(ds['text'][:])
     if facts.n_bytes < _min_bytes: raise ValueError(expectation(facts))
     plan = plan_run(s, facts, s.speed or measure_speed())

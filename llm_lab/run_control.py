@@ -53,7 +53,7 @@ class Every:
 # %% ../nbs/03c_run_control.ipynb #9cc74623
 @contextmanager
 def stop_on_signal():
-    "Inside, the first Ctrl-C or SIGTERM sets the event this gives; the second one ends the program."
+    "Inside, the first Ctrl-C, SIGTERM or closed terminal sets the event this gives; the second one ends the program."
     stop = threading.Event()
     def handle(
         signum,  # which signal
@@ -64,6 +64,8 @@ def stop_on_signal():
     before = {}
     if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
         for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
+        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
+        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
     try: yield stop
     finally:
         for s,h in before.items(): signal.signal(s, h)

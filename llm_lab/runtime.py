@@ -9,7 +9,7 @@ __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'lo
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
 import os, sys, threading, time, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # %% ../nbs/00b_runtime.ipynb #9ed70294
 def resolve_device(
@@ -295,7 +295,9 @@ def slow(
     "Whether slow cells run; if not, say what is left out."
     if os.environ.get('LLM_LAB_SLOW', '') not in ('', '0'): return True
     print(f'left out: {what}. To run it: set LLM_LAB_SLOW=1 before starting Jupyter')
-    kept = kept_outputs(pages_folder(), what) if is_notebook() else []
+    kept = []
+    with suppress(FileNotFoundError, ValueError):                # an installation without pages, a page that cannot be read
+        if is_notebook(): kept = kept_outputs(pages_folder(), what)
     if kept: print('what it gave when this page was made:')
     _publish(kept)
     return False

@@ -298,6 +298,7 @@ def open_slots(
     from llm_lab.runtime import context_of
     return TheirSlots(model.eval(), context_of(model) or 2048)
 
+# %% ../nbs/03h_slots.ipynb #3b00197e
 class SlotEngine:
     "A thread that writes many texts at once with one model."
     def __init__(self,

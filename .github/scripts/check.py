@@ -226,7 +226,7 @@ def check_guides():
         text = page.read_text(encoding='utf-8')
         links = [t for t in re.findall(r'\]\(([^)\s]+)\)', text) if not re.match(r'[a-z]+:|#', t)]
         gone = [t for t in links if not (page.parent/t.partition('#')[0]).exists()]
-        unknown = list(unknown_messages(text, code)) if page.stem == 'troubleshooting' else []
+        unknown = list(unknown_messages(text, code)) if '| message |' in text else []
         broken = list(not_parsed(text))
         script = as_script(page)
         with tempfile.TemporaryDirectory() as d:
