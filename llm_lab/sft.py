@@ -20,6 +20,7 @@ from .adapters import check_certificate, save_adapter, save_merged
 from .checkpoint import find_model
 from .opening import open_model
 from .files import atomic_folder, check_output, find_damage, is_ours
+from .kernels import first_only
 from .loader import ModelLoader, estimate_memory
 from .lora import add_lora, is_linear, lora_layers, trained_share
 from .pairs import (Examples, PromptForm, _as_theirs, _key, _template_row, _with_template, choose_form, encode_examples, encode_pairs, read_examples, read_prompt_form,
@@ -56,7 +57,7 @@ class _TokenLosses(torch.autograd.Function):
         return losses
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_only
     def backward(ctx, grad):
         logits,where,targets = ctx.saved_tensors
         out = logits.detach()                     # the same memory; autograd refuses whoever still wants the logits
