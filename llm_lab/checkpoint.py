@@ -108,7 +108,7 @@ def from_plain(
 _noise = {'_name_or_path', 'transformers_version', 'output_hidden_states', 'output_attentions', 'return_dict',
           'chunk_size_feed_forward', 'is_encoder_decoder', 'id2label', 'label2id', 'problem_type'}
 
-def _special_ids(model) -> dict:
+def _named_ids(model) -> dict:
     "Ids of the begin, end and padding tokens: the tokenizer's, or those the model came with."
     tok = model.tokenizer
     def special(k): return model.end_ids.get(k) if tok is None else getattr(tok, f'{k}_id', None)
@@ -127,7 +127,7 @@ def config_json(
     ours = model.config.to_dict()
     theirs = _their_words(model.config)
     theirs['dtype'] = _dtype_name(next(model.parameters()))
-    theirs.update(_special_ids(model))
+    theirs.update(_named_ids(model))
     if clash := [k for k in ours if k in theirs and theirs[k] != ours[k]]:
         raise ValueError(f'config fields {clash} mean one thing here and another in transformers')
     note = dict(version=__version__, transformers=sorted(set(theirs) - set(ours)))
@@ -186,7 +186,7 @@ def checkpoint_files(
     about = dict(config=model.config.to_dict(), tokenizer=_tokenizer_note(model.tokenizer), tied=tied, run=run or {},
                  optimizer=to_plain(opt, moments), versions=_versions())
     if clash := about.keys() & state.keys(): raise ValueError(f'train_state may not have the names {sorted(clash)}')
-    known_ids = {k: v for k,v in _special_ids(model).items() if v is not None}
+    known_ids = {k: v for k,v in _named_ids(model).items() if v is not None}
     files = {'config.json': _json_bytes(config_json(model)), 'generation_config.json': _json_bytes(known_ids)}
     files |= {name: [content] for name,content in tokenizer_files(model.tokenizer).items()}
     files['training_state.json'] = _json_bytes({**to_plain(state, extras), **about})
