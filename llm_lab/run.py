@@ -165,7 +165,8 @@ def save_table(
     n_bytes = count_bytes(ds['text'])
     if n_bytes < _min_bytes:
         too_little = expectation(TextFacts(n_bytes=n_bytes))
-        raise ValueError(f'{name}: {too_little}')
+        where = 'after cleaning' if name == 'cleaned' else run.settings.input or 'the embedded corpus'
+        raise ValueError(f'{where}: {too_little}')
     write_parquet(ds, run.table(name))
     return n_bytes
 
