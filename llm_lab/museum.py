@@ -315,21 +315,28 @@ def _as_ours(tok):
         tok.save(str(Path(folder)/'tokenizer.json'))
         return Tokenizer.load(folder)
 
-def _mypt_tokenizer(saved:dict):
+def _check_count(n:int, vocab_size:int):
+    "A vocabulary of characters or words has as many as the model it was made for."
+    if vocab_size and n != vocab_size:
+        raise ValueError(f'the vocabulary has {n} tokens but the model {vocab_size}: one of them was altered, or belongs to another model')
+
+def _mypt_tokenizer(saved:dict, vocab_size:int):
     "The tokenizer that MyPT noted: its characters, or the name of a known one."
     from llm_lab.tokenizer import Tokenizer
     chars = saved.get('chars')
     if chars:
+        _check_count(len(chars), vocab_size)
         if list(chars) != sorted(set(chars)): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
         return Tokenizer('char', text=''.join(chars), special_tokens=())
     try: return Tokenizer(saved['token_kind'])
     except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=4)
 
-def _nanogpt_tokenizer(meta:Path):
+def _nanogpt_tokenizer(meta:Path, vocab_size:int):
     "The characters or words in a nanoGPT `meta.pkl`."
     from llm_lab.tokenizer import Tokenizer
     found = load_pickle(meta)
     words = [found['itos'][i] for i in range(len(found['itos']))]
+    _check_count(len(words), vocab_size)
     return _as_ours(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
 
 def old_tokenizer(
@@ -339,11 +346,11 @@ def old_tokenizer(
     "The tokenizer of an old checkpoint."
     from llm_lab.tokenizer import Tokenizer
     if source is None or hasattr(source, 'vocab_size'): return source
-    if isinstance(source, dict): return _mypt_tokenizer(source)
+    if isinstance(source, dict): return _mypt_tokenizer(source, vocab_size)
     path = Path(source)
     if path.suffix == '.bin': return _as_ours(_llama2c_tokenizer(path, vocab_size))
     meta = path/'meta.pkl' if path.is_dir() else path
-    if meta.suffix == '.pkl' and meta.is_file(): return _nanogpt_tokenizer(meta)
+    if meta.suffix == '.pkl' and meta.is_file(): return _nanogpt_tokenizer(meta, vocab_size)
     return Tokenizer.load(path)
 
 # %% ../nbs/04a_museum.ipynb #b73a81fd
@@ -382,7 +389,8 @@ def _read_bundle(folder:Path, state:dict, tokenizer, changes):
     def beside(name): return read_json(folder/name) if (folder/name).exists() else None
     read = from_mypt(state, read_json(folder/'config.json'))
     progress = beside('training_state.json') or {}
-    return _build(read, old_tokenizer(tokenizer or beside('tokenizer.json')), changes, progress.get('step'))
+    tokenizer = old_tokenizer(tokenizer or beside('tokenizer.json'), read[0]['vocab_size'])
+    return _build(read, tokenizer, changes, progress.get('step'))
 
 def _read_pt(path:Path, tokenizer, changes):
     "A .pt file of MyPT or nanoGPT."
@@ -391,11 +399,13 @@ def _read_pt(path:Path, tokenizer, changes):
     if not isinstance(found, dict): raise ValueError(f'{path} holds a {type(found).__name__}: not a layout we know')
     if 'model_state_dict' in found:
         read = from_mypt(found['model_state_dict'], found['config'])
-        return _build(read, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
+        tokenizer = old_tokenizer(tokenizer or found.get('tokenizer'), read[0]['vocab_size'])
+        return _build(read, tokenizer, changes, found.get('step'))
     if 'model_args' in found:
         beside = folder if (folder/'meta.pkl').exists() else None
         read = from_nanogpt(found['model'], found['model_args'])
-        return _build(read, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
+        tokenizer = old_tokenizer(tokenizer or beside, read[0]['vocab_size'])
+        return _build(read, tokenizer, changes, found.get('iter_num'), found.get('best_val_loss'))
     state = found.get('state_dict', found)
     is_mypt = any(str(k).endswith('token_embedding_table.weight') for k in state)
     if is_mypt and (folder/'config.json').exists(): return _read_bundle(folder, state, tokenizer, changes)
