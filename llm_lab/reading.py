@@ -333,14 +333,14 @@ def _tables(rows):
 
 def _to_arrow(rows, folder=None):
     "Write pairs (text, source), or `Rows`, to an Arrow file, batch by batch, and map it."
-    from datasets import Dataset, Features, Value
-    from datasets.arrow_writer import ArrowWriter
+    import pyarrow as pa
+    from datasets import Dataset
     folder = Path(tempfile.mkdtemp(dir=_scratch()) if folder is None else folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = str(folder/f'data-{time.time_ns():x}.arrow')
-    with ArrowWriter(path=path, features=Features(text=Value('string'), source=Value('string'))) as writer:
-        for table in _tables(rows): writer.write_table(table)
-        writer.finalize()
+    schema = pa.schema(dict(text=pa.string(), source=pa.string()))
+    with open(path, 'wb') as file, pa.ipc.new_stream(file, schema) as stream:
+        for table in _tables(rows): stream.write_table(table)
     return Dataset.from_file(path)
 
 # %% ../nbs/01a_reading.ipynb #5780e7ff

@@ -346,51 +346,95 @@ def _cost(dialect:_Dialect, sample:list) -> int:
     return len(lost) + n_ragged + n_mended
 
 # %% ../nbs/01e_records.ipynb #15898791
+_piece = 2**16      # signs that are looked at together: what is made of them stays near the processor
+
+def _bits(signs, sign:int):
+    "A bit for each place where a sign stands, 64 of them in a number, the first one lowest."
+    words = np.zeros(len(signs)//64 + 1, '<u8')
+    bits = words.view(np.uint8)
+    for at in range(0, len(signs), _piece):
+        packed = np.packbits(signs[at:at+_piece] == sign, bitorder='little')
+        bits[at//8:at//8+len(packed)] = packed
+    return words
+
+def _places(bits):
+    "Where bits are set."
+    words = np.flatnonzero(bits)                                 # the others need no look
+    found = np.flatnonzero(np.unpackbits(bits[words].view(np.uint8), bitorder='little').view(bool))
+    return 64*words[found >> 6] + (found & 63)
+
+def _behind(bits, first:int=0):
+    "The bit behind each that is set; `first` stands for what comes before all of them."
+    moved = bits << 1
+    moved[1:] |= bits[:-1] >> 63
+    moved[0] |= first
+    return moved
+
+def _inside(quotes):
+    "The signs with an odd number of quotes up to them: from one that opens up to, but without, the one that closes."
+    odd = quotes.copy()
+    for step in (1, 2, 4, 8, 16, 32): odd ^= odd << step
+    is_open = np.bitwise_xor.accumulate(odd >> 63)               # after each number
+    odd[1:] ^= -is_open[:-1]                                     # all bits of the next one turn
+    return odd
+
+def _count(bits, places):
+    "How many bits are set before each place."
+    word = places >> 6
+    upto = np.cumsum(np.bitwise_count(bits), dtype=np.int64)
+    return upto[word] - np.bitwise_count(bits[word] >> (places & 63).astype(np.uint64))
+
+
+# %% ../nbs/01e_records.ipynb #582fbc51
 class _Marks(NamedTuple):
-    "Delimiters and line ends of a block that stand outside quotes, and where its lines end."
-    places:object     # where each of them stands
-    ends:object       # which of them are line ends
-    n_quotes:object   # quotes before each
-    n_lines:object    # lines that end before it or with it
-    line_ends:object  # the places of all line ends, those inside quotes too
+    "Where the records of a block stand that end in it."
+    ends:object       # (records, fields): where each field ends
+    n_lines:object    # lines before each record, and before what is left over
+    doubled:object    # the second of two quotes inside quotes, which are one
+    is_quoted:bool    # may fields stand in quotes?
 
-def _marks(data:bytes, dialect:_Dialect) -> Optional[_Marks]:
-    "Where the fields of a block end; None where a quote is off."
+def _marks(data:bytes, dialect:_Dialect, n_fields:int) -> Optional[_Marks]:
+    "Where the fields of a block end; None where a quote is off, or a record has more or fewer fields."
     signs = np.frombuffer(data, np.uint8)
-    is_mark = (signs == 10) | (signs == ord(dialect.delimiter))
-    if dialect.quoted: is_mark |= signs == 34
-    places = np.flatnonzero(is_mark)
-    kinds = signs[places]
-    is_end = kinds == 10
-    is_quote = (kinds == 34) & dialect.quoted
-    quotes = places[is_quote]
-    near = np.zeros(256, bool)
-    near[[10, 34, ord(dialect.delimiter)]] = True
-    if not near[signs[quotes[::2] - 1]].all(): return None       # before the first sign: the line end at the end of the block
-    if not near[signs[quotes[1::2] + 1]].all(): return None
-    n_quotes = np.cumsum(is_quote, dtype=np.int32)
-    is_outside = ~is_quote & (n_quotes & 1 == 0)
-    n_lines = np.cumsum(is_end, dtype=np.int32)
-    return _Marks(places[is_outside], np.flatnonzero(is_end[is_outside]), n_quotes[is_outside], n_lines[is_outside], places[is_end])
+    lines = _bits(signs, 10)
+    marks = lines | _bits(signs, ord(dialect.delimiter))
+    quotes = _bits(signs, 34) if dialect.quoted else np.zeros_like(lines)
+    inside = _inside(quotes)
+    opening,closing = quotes & inside,quotes & ~inside
+    near = marks | quotes
+    if (opening & ~_behind(near, 1)).any() or (_behind(closing) & ~near).any(): return None
+    places = _places(marks & ~inside)
+    last = np.flatnonzero(signs[places] == 10)
+    n = len(last)
+    if not n or (last != np.arange(1, n+1)*n_fields - 1).any(): return None
+    ends = places[:n*n_fields].reshape(n, n_fields)
+    n_lines = _count(lines, np.append(0, ends[:, -1] + 1))
+    return _Marks(ends, n_lines, _places(opening & _behind(quotes)), dialect.quoted)
 
-def _between_marks(data:bytes, marks:_Marks, column:int, n_fields:int):
-    "One field of each record, as an Arrow array."
-    import pyarrow as pa, pyarrow.compute as pc
-    size = marks.ends[-1] + 1
-    def field(values, first):                                    # of each record: what stands at the mark before a field, and behind it
-        before = np.concatenate([[first], values[:size-1]])
-        return before[column::n_fields], values[column:size:n_fields]
-    starts,stops = field(marks.places, -1)
-    before,upto = field(marks.n_quotes, 0)
-    n_inside = upto - before
-    parts = np.empty(2*len(starts), np.int32)
-    parts[::2] = starts + 1 + (n_inside > 0)
-    parts[1::2] = stops - (n_inside > 0)
-    buffers = [None, pa.py_buffer(parts), pa.py_buffer(data)]
-    texts = pa.Array.from_buffers(pa.string(), len(parts)-1, buffers).take(pa.array(np.arange(0, len(parts), 2)))
-    if not (n_inside > 2).any(): return texts
-    is_doubled = pa.array(n_inside > 2)
-    return pc.replace_with_mask(texts, is_doubled, pc.replace_substring(texts.filter(is_doubled), '""', '"'))
+def _field(data:bytes, marks:_Marks, column:int):
+    "One field of each record, as an Arrow array: what stands between two marks, without its quotes."
+    import pyarrow as pa
+    stops = marks.ends[:, column]
+    starts = marks.ends[:, column-1] + 1 if column else np.append(0, marks.ends[:-1, -1] + 1)
+    if marks.is_quoted:
+        is_quoted = np.frombuffer(data, np.uint8)[starts] == 34
+        starts = starts + is_quoted
+        stops = stops - is_quoted
+    owner = np.searchsorted(stops, marks.doubled)
+    cuts = marks.doubled[marks.doubled > np.append(starts, len(data))[owner]]      # in this column
+    firsts = np.sort(np.concatenate([starts, cuts + 1]), kind='stable')            # a text is cut where a quote is left out
+    pieces = _slices(data, firsts, np.sort(np.concatenate([stops, cuts]), kind='stable'))
+    borders = np.frombuffer(pieces.buffers()[1], np.int32)[:len(pieces)+1]
+    borders = np.append(borders[np.searchsorted(firsts, starts)], borders[-1])     # its pieces lie side by side
+    return pa.Array.from_buffers(pa.string(), len(starts), [None, pa.py_buffer(borders), pieces.buffers()[2]])
+
+def _slices(data:bytes, starts, stops):
+    "Parts of a text as an Arrow array."
+    import pyarrow as pa
+    borders = np.stack([starts, stops], 1).astype(np.int32).ravel()                # every other piece is wanted
+    pieces = pa.Array.from_buffers(pa.string(), len(borders)-1, [None, pa.py_buffer(borders), pa.py_buffer(data)])
+    return pieces.take(pa.array(np.arange(0, len(borders), 2)))
+
 
 # %% ../nbs/01e_records.ipynb #f926a5c3
 _may_count = np.isin(np.arange(256), list(b'0123456789"'))       # signs with which the number of a row may begin
@@ -398,13 +442,12 @@ _may_count = np.isin(np.arange(256), list(b'0123456789"'))       # signs with wh
 def _may_be_swallowed(data:bytes, marks:_Marks, dialect:_Dialect) -> bool:
     "Is one of the records over several lines really a quote that was never closed?"
     signs = np.frombuffer(data, np.uint8)
-    stops = marks.places[marks.ends]
-    starts = np.concatenate([[0], stops[:-1] + 1])
-    first_lines = np.concatenate([[0], marks.n_lines[marks.ends[:-1]]])
-    suspects = np.flatnonzero(marks.n_lines[marks.ends] - first_lines > 1)
-    second = marks.line_ends[first_lines[suspects]] + 1
-    suspects = suspects[_may_count[signs[starts[suspects]]] & _may_count[signs[second]]]
-    for i in suspects.tolist():
+    stops = marks.ends[:, -1]
+    starts = np.append(0, stops[:-1] + 1)
+    may_count = _may_count[signs[starts]] & ((signs[starts] != 34) | _may_count[signs[np.minimum(starts+1, stops)]])
+    for i in np.flatnonzero((np.diff(marks.n_lines) > 1) & may_count).tolist():
+        second = data.find(b'\n', starts[i]) + 1
+        if not _may_count[data[second]]: continue
         lines = data[starts[i]:stops[i]].decode('utf-8').split('\n')
         is_last = i == len(stops) - 1                                # what comes behind is not known: a look is due
         behind = str(10**17) if is_last else data[starts[i+1]:data.find(b'\n', starts[i+1])].decode('utf-8')
@@ -431,17 +474,15 @@ class _CleanCSV:
     def __call__(self, block:Block) -> tuple:
         "(`Rows`, what is left of the block); both None where a look at each line is due."
         data = block.clean() if self.is_able else None
-        marks = None if data is None else _marks(data, self.dialect)
-        if marks is None or not len(marks.ends): return None, None
-        wanted = np.arange(1, len(marks.ends)+1)*len(self.header) - 1        # every record has as many fields as the header
-        if not np.array_equal(marks.ends, wanted) or _may_be_swallowed(data, marks, self.dialect): return None, None
-        texts = _between_marks(data, marks, self.column, len(self.header))
+        marks = None if data is None else _marks(data, self.dialect, len(self.header))
+        if marks is None or _may_be_swallowed(data, marks, self.dialect): return None, None
+        texts = _field(data, marks, self.column)
         if self.is_more(texts): return None, None
-        n_lines = marks.n_lines[marks.ends]
-        stop = int(marks.places[marks.ends[-1]]) + 1
-        rest = block._replace(first=block.first + int(n_lines[-1]), data=data[stop:]) if stop < len(data) else None
+        lines = block.first + marks.n_lines
+        stop = int(marks.ends[-1, -1]) + 1
+        rest = block._replace(first=int(lines[-1]), data=data[stop:]) if stop < len(data) else None
         import pyarrow as pa
-        return Rows(pa.array(block.first + np.concatenate([[0], n_lines[:-1]])), texts), rest
+        return Rows(pa.array(lines[:-1]), texts), rest
 
     def is_more(self, texts) -> bool:
         "Does the header come again, or is a line blank?"

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Callable, Optional
 
+from .data_cleaning import rows_at_once
 from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json, write_json
 from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_speed, measure_text,
     plan_lines, plan_run)
@@ -175,8 +176,9 @@ def write_parquet(
 ) -> None:
     "A dataset as one Parquet file, whole or not at all."
     import pyarrow.parquet as pq
-    table = ds.with_format('arrow')[:]
-    with atomic_write(path) as part: pq.write_table(table, part)
+    batches = ds.with_format('arrow').iter(rows_at_once(ds, 100_000))
+    with atomic_write(path) as part, pq.ParquetWriter(part, ds.features.arrow_schema) as writer:
+        for table in batches: writer.write_table(table.cast(writer.schema))
 
 def load_table(
     run:Run,   # whose data folder

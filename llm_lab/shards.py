@@ -161,8 +161,8 @@ def copy_keys(
         raise ValueError(f'{rule.name} compares rows with each other in a way of its own: clean_dataset(…, engine="datasets") can do that')
     settings = {k: rule.params[k] for k in ('n_words', 'n_hashes', 'seed')}
     bands,wide = bands_for(rule.params['threshold'], settings['n_hashes'])
-    keys = _band_keys(dict(text=texts), bands=bands, wide=wide, **settings)['keys']
-    return np.frombuffer(b''.join(keys), np.uint64).reshape(len(texts), bands)
+    keys = _band_keys(dict(text=texts), bands=bands, wide=wide, **settings)
+    return np.stack(list(keys.values()), 1)
 
 # %% ../nbs/12b_shards.ipynb #8746c903
 def _sign(part:Part, rule:CorpusRule, folder:str, n_buckets:int) -> None:
