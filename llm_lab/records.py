@@ -388,10 +388,21 @@ def _count(bits, places):
 # %% ../nbs/01e_records.ipynb #582fbc51
 class _Marks(NamedTuple):
     "Where the records of a block stand that end in it."
+    starts:object     # where each record begins, and what is left over
     ends:object       # (records, fields): where each field ends
-    n_lines:object    # lines before each record, and before what is left over
+    n_lines:object    # lines before each of the starts
     doubled:object    # the second of two quotes inside quotes, which are one
     is_quoted:bool    # may fields stand in quotes?
+
+def _are_placed_well(quotes, inside, marks) -> bool:
+    "Does each quote that opens stand behind a mark or a quote, and each that closes before one?"
+    near = marks | quotes
+    opening = quotes & inside
+    closing = quotes & ~inside
+    is_off = opening & ~_behind(near, 1)
+    if is_off.any(): return False
+    is_off = _behind(closing) & ~near
+    return not is_off.any()
 
 def _marks(data:bytes, dialect:_Dialect, n_fields:int) -> Optional[_Marks]:
     "Where the fields of a block end; None where a quote is off, or a record has more or fewer fields."
@@ -400,57 +411,72 @@ def _marks(data:bytes, dialect:_Dialect, n_fields:int) -> Optional[_Marks]:
     marks = lines | _bits(signs, ord(dialect.delimiter))
     quotes = _bits(signs, 34) if dialect.quoted else np.zeros_like(lines)
     inside = _inside(quotes)
-    opening,closing = quotes & inside,quotes & ~inside
-    near = marks | quotes
-    if (opening & ~_behind(near, 1)).any() or (_behind(closing) & ~near).any(): return None
+    if not _are_placed_well(quotes, inside, marks): return None
     places = _places(marks & ~inside)
     last = np.flatnonzero(signs[places] == 10)
     n = len(last)
-    if not n or (last != np.arange(1, n+1)*n_fields - 1).any(): return None
+    wanted = np.arange(1, n+1)*n_fields - 1
+    if not n or (last != wanted).any(): return None
     ends = places[:n*n_fields].reshape(n, n_fields)
-    n_lines = _count(lines, np.append(0, ends[:, -1] + 1))
-    return _Marks(ends, n_lines, _places(opening & _behind(quotes)), dialect.quoted)
+    starts = np.append(0, ends[:, -1] + 1)
+    doubled = _places(quotes & inside & _behind(quotes))
+    return _Marks(starts, ends, _count(lines, starts), doubled, dialect.quoted)
 
 def _field(data:bytes, marks:_Marks, column:int):
     "One field of each record, as an Arrow array: what stands between two marks, without its quotes."
-    import pyarrow as pa
+    starts = marks.ends[:, column-1] + 1 if column else marks.starts[:-1]
     stops = marks.ends[:, column]
-    starts = marks.ends[:, column-1] + 1 if column else np.append(0, marks.ends[:-1, -1] + 1)
     if marks.is_quoted:
         is_quoted = np.frombuffer(data, np.uint8)[starts] == 34
         starts = starts + is_quoted
         stops = stops - is_quoted
-    owner = np.searchsorted(stops, marks.doubled)
-    cuts = marks.doubled[marks.doubled > np.append(starts, len(data))[owner]]      # in this column
-    firsts = np.sort(np.concatenate([starts, cuts + 1]), kind='stable')            # a text is cut where a quote is left out
-    pieces = _slices(data, firsts, np.sort(np.concatenate([stops, cuts]), kind='stable'))
-    borders = np.frombuffer(pieces.buffers()[1], np.int32)[:len(pieces)+1]
-    borders = np.append(borders[np.searchsorted(firsts, starts)], borders[-1])     # its pieces lie side by side
-    return pa.Array.from_buffers(pa.string(), len(starts), [None, pa.py_buffer(borders), pieces.buffers()[2]])
+    return _without(data, starts, stops, marks.doubled)
+
+def _without(data:bytes, starts, stops, places):
+    "Parts of a text, without the signs at some places, as an Arrow array."
+    import pyarrow as pa
+    owner = np.searchsorted(stops, places)
+    first = np.append(starts, len(data))[owner]
+    places = places[places > first]                              # the others stand in no part
+    begins = np.sort(np.concatenate([starts, places + 1]), kind='stable')
+    ends = np.sort(np.concatenate([stops, places]), kind='stable')
+    pieces = _slices(data, begins, ends)
+    borders = np.frombuffer(pieces.buffers()[1], np.int32)
+    firsts = np.searchsorted(begins, starts)
+    borders = np.append(borders[firsts], borders[len(pieces)])   # the pieces of a part lie side by side
+    buffers = [None, pa.py_buffer(borders), pieces.buffers()[2]]
+    return pa.Array.from_buffers(pa.string(), len(starts), buffers)
 
 def _slices(data:bytes, starts, stops):
     "Parts of a text as an Arrow array."
     import pyarrow as pa
-    borders = np.stack([starts, stops], 1).astype(np.int32).ravel()                # every other piece is wanted
-    pieces = pa.Array.from_buffers(pa.string(), len(borders)-1, [None, pa.py_buffer(borders), pa.py_buffer(data)])
-    return pieces.take(pa.array(np.arange(0, len(borders), 2)))
+    borders = np.stack([starts, stops], 1).astype(np.int32).ravel()
+    buffers = [None, pa.py_buffer(borders), pa.py_buffer(data)]
+    pieces = pa.Array.from_buffers(pa.string(), len(borders)-1, buffers)
+    return pieces.take(pa.array(np.arange(0, len(borders), 2)))  # every other one is wanted
 
 
 # %% ../nbs/01e_records.ipynb #f926a5c3
 _may_count = np.isin(np.arange(256), list(b'0123456789"'))       # signs with which the number of a row may begin
 
+def _suspects(data:bytes, marks:_Marks):
+    "Records over several lines, the first two of which begin as the number of a row may."
+    signs = np.frombuffer(data, np.uint8)
+    starts = marks.starts[:-1]
+    is_quote = signs[starts] == 34
+    may_count = _may_count[signs[starts + is_quote]]
+    is_long = np.diff(marks.n_lines) > 1
+    for i in np.flatnonzero(is_long & may_count).tolist():
+        second = data.find(b'\n', starts[i]) + 1
+        if _may_count[data[second]]: yield i
+
 def _may_be_swallowed(data:bytes, marks:_Marks, dialect:_Dialect) -> bool:
     "Is one of the records over several lines really a quote that was never closed?"
-    signs = np.frombuffer(data, np.uint8)
-    stops = marks.ends[:, -1]
-    starts = np.append(0, stops[:-1] + 1)
-    may_count = _may_count[signs[starts]] & ((signs[starts] != 34) | _may_count[signs[np.minimum(starts+1, stops)]])
-    for i in np.flatnonzero((np.diff(marks.n_lines) > 1) & may_count).tolist():
-        second = data.find(b'\n', starts[i]) + 1
-        if not _may_count[data[second]]: continue
-        lines = data[starts[i]:stops[i]].decode('utf-8').split('\n')
-        is_last = i == len(stops) - 1                                # what comes behind is not known: a look is due
-        behind = str(10**17) if is_last else data[starts[i+1]:data.find(b'\n', starts[i+1])].decode('utf-8')
+    for i in _suspects(data, marks):
+        start,stop = marks.starts[i:i+2]
+        lines = data[start:stop-1].decode('utf-8').split('\n')
+        behind = data[stop:data.find(b'\n', stop)].decode('utf-8')
+        if i == len(marks.ends) - 1: behind = str(10**17)        # it is not known: a look is due
         if dialect.fields(lines) is None or _swallowed(lines, dialect, lambda behind=behind: behind): return True
     return False
 
@@ -479,7 +505,7 @@ class _CleanCSV:
         texts = _field(data, marks, self.column)
         if self.is_more(texts): return None, None
         lines = block.first + marks.n_lines
-        stop = int(marks.ends[-1, -1]) + 1
+        stop = int(marks.starts[-1])
         rest = block._replace(first=int(lines[-1]), data=data[stop:]) if stop < len(data) else None
         import pyarrow as pa
         return Rows(pa.array(lines[:-1]), texts), rest
