@@ -346,9 +346,9 @@ def convert_legacy_checkpoint(
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
 ) -> Path:          # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere; nothing that is in the way is removed."
-    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, find_model
+    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, resolve_model
     from llm_lab.opening import read_model
-    source = find_model(path)
+    source = resolve_model(path)
     out = check_output(out, 'checkpoint', source=source)
     model,_ = read_model(source, verify=True, tokenizer=tokenizer)         # what is damaged must not be vouched for anew
     write_folder(out, checkpoint_files(model), 'checkpoint', _progress(_run_values(model)))

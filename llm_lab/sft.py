@@ -11,13 +11,13 @@ __all__ = ['collate_pairs', 'completion_losses', 'pair_losses', 'Preflight', 'SF
 import inspect, json, tempfile, time, torch
 import torch.nn.functional as F
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from torch import Tensor, nn
 
 from .adapters import check_certificate, save_adapter, save_merged
-from .checkpoint import find_model
+from .checkpoint import resolve_model
 from .opening import open_model
 from .files import atomic_folder, check_output, find_damage, is_ours
 from .kernels import first_only
@@ -347,7 +347,7 @@ def _check_overlap(train:Examples, val:Examples, report):
                                'good to be true')
 def _open(name, device, dtype='float32', **options) -> tuple:
     "A transformers model and its tokenizer, from this disk only; what lies there is checked first."
-    path = find_model(name)
+    path = resolve_model(name)
     if is_ours(path) and (damage := find_damage(path)):
         raise ValueError(damage)
     check_certificate(path, verify=False)
@@ -547,19 +547,16 @@ def sft_trainer(
     rows,                      # a Dataset of input_ids and labels, from `encode_pairs` or `encode_texts`
     tokenizer,                 # that belongs to the model
     output_dir:str|Path,       # where the Trainer may put its own files
-    learning_rate:float=2e-3,  # highest rate; it rises over the first tenth of the steps, then falls along a cosine
-    max_steps:int=100,         # optimizer steps
-    batch_size:int=8,          # examples per step and device
+    settings:SFTSettings|None=None,  # how the fine-tune goes; None: the defaults
     bf16:bool=False,           # multiply in bfloat16; weights, adapters and optimizer stay as they are
-    seed:int=0,                # of order and dropout
     progress:bool|None=None,   # a progress bar; None: only on a terminal
-    **settings,                # anything else SFTConfig takes
+    **more,                    # single fields of `SFTSettings`, and anything else that SFTConfig takes
 ):                             # a trl.SFTTrainer, ready to .train()
     "TRL's trainer with nothing that reports, uploads, asks or prints."
-    ours = SFTSettings(learning_rate=learning_rate, max_steps=max_steps, batch_size=batch_size,
-                       seed=seed)
-    return make_trainer(model, rows, tokenizer,
-                        sft_arguments(output_dir, ours, device_of(model), bf16, **settings), progress)
+    own = {f.name for f in fields(SFTSettings)} & more.keys()
+    settings = replace(settings or SFTSettings(), **{k: more.pop(k) for k in own})
+    args = sft_arguments(output_dir, settings, device_of(model), bf16, **more)
+    return make_trainer(model, rows, tokenizer, args, progress)
 
 # %% ../nbs/05c_sft.ipynb #64ae8931
 def complete(
@@ -684,7 +681,7 @@ def _taken(model_or_folder, tokenizer, device) -> tuple:
     "(model, tokenizer, folder or None), whatever was given."
     if not isinstance(model_or_folder, (str, Path)):
         return *_as_transformers(model_or_folder.to(device), tokenizer), None
-    base = find_model(model_or_folder)
+    base = resolve_model(model_or_folder)
     if (base/'adapter_config.json').is_file():
         raise ValueError(f'{base} is an adapter, and a new one would have no folder to stand on: give the merged '
                          'model beside it, or write one with save_merged')
