@@ -7,7 +7,7 @@ __all__ = ['shard_files', 'shard_paths', 'stream_shards', 'read_shards', 'Part',
            'find_copies_apart', 'hands', 'clean_shards', 'clean_on', 'encode_shards']
 
 # %% ../nbs/12b_shards.ipynb #fbbe1aae
-import contextlib, os, shutil, tempfile
+import contextlib, logging, os, shutil, tempfile
 from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import partial
@@ -277,13 +277,19 @@ def _start_ray(ray, n_workers:int, n_tries:int=3, **settings):
             if i == n_tries - 1: raise RuntimeError(f'Ray did not start here: {e} Try again, or clean with engine="processes"') from None
 
 def _on_ray(n_workers:int):
-    "The same on a Ray cluster."
+    "The same by Ray Data, on a cluster."
     try: import ray
     except ImportError: raise ImportError('engine "ray" needs Ray: pip install "llm_lab[ray]"') from None
     if not ray.is_initialized(): _start_ray(ray, n_workers)
+    import ray.data
+    from ray import cloudpickle as pickle                      # sends any function, and classes of a notebook
+    logging.getLogger('ray.data').setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     def run(function, items):
-        task = ray.remote(lambda item: function(item))
-        return ray.get([task.remote(item) for item in items])
+        def work(row): return dict(n=row['n'], found=pickle.dumps(function(pickle.loads(row['item']))))
+        rows = [dict(n=n, item=pickle.dumps(item)) for n,item in enumerate(items)]   # as bytes, which no column changes
+        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work).take_all() if rows else []
+        return [pickle.loads(row['found']) for row in sorted(done, key=lambda row: row['n'])]
     return run
 
 # %% ../nbs/12b_shards.ipynb #07ba060c
