@@ -71,14 +71,16 @@ def to_plain(
     kind = type(x).__name__
     if x is None or isinstance(x, (bool, str)): return x
     if isinstance(x, int): return int(x)
-    if isinstance(x, float): return float(x) if math.isfinite(x) else {'~float': repr(float(x))}
+    if isinstance(x, float):
+        return float(x) if math.isfinite(x) else {'~float': repr(float(x))}
     if isinstance(x, (bytes, bytearray)): return {'~bytes': bytes(x).hex()}
     if isinstance(x, list): return [below(v, i) for i,v in enumerate(x)]
     if isinstance(x, tuple): return {'~tuple': [below(v, i) for i,v in enumerate(x)]}
     if isinstance(x, dict):
         is_json = all(isinstance(k, str) and not k.startswith('~') for k in x)
         if is_json: return {k: below(v, k) for k,v in x.items()}
-        return {'~items': [[below(k, 'key'), below(v, k)] for k,v in x.items()]}
+        pairs = [[below(k, 'key'), below(v, k)] for k,v in x.items()]
+        return {'~items': pairs}
     if kind == 'ndarray':
         import torch
         return {'~array': _put_aside(torch.from_numpy(x.copy()), tensors, at)}
@@ -96,8 +98,10 @@ def from_plain(
     if not isinstance(x, dict): return x
     word,v = next(iter(x.items()), ('', None))
     if len(x) > 1 or not word.startswith('~'): return {k: from_plain(v, tensors) for k,v in x.items()}
-    if word == '~items': return {from_plain(k, tensors): from_plain(w, tensors) for k,w in v}
     if word == '~tuple': return tuple(from_plain(w, tensors) for w in v)
+    if word == '~items':
+        pairs = from_plain(v, tensors)
+        return dict(pairs)
     if word == '~float': return float(v)
     if word == '~bytes': return bytes.fromhex(v)
     if word == '~tensor': return tensors[v]
@@ -309,16 +313,23 @@ def _checkpoint_name(path:Path) -> str|None:
     "What the checkpoint in a folder is called; None: none is there. One set aside counts while its successor is missing."
     if not path.is_dir(): return None
     aside = re.fullmatch(r'\.(.+)\.old', path.name)
-    if aside and (path.parent/aside[1]).exists() or path.name.startswith('.') and not aside: return None
+    if aside and (path.parent/aside[1]).exists(): return None
+    if path.name.startswith('.') and not aside: return None
     name = aside[1] if aside else path.name
-    return name if is_ours(path, 'checkpoint') or read_manifest(path) is None and _our_names.fullmatch(name) else None
+    if is_ours(path, 'checkpoint'): return name
+    if read_manifest(path) is None and _our_names.fullmatch(name): return name
+    return None
 
 def _about(path:Path, name:str) -> dict:
     "One row of `list_checkpoints`."
     m = read_manifest(path) or dict(files={})
-    step = m.get('step', int(name[5:]) if re.fullmatch(r'step-\d+', name) else -1)
-    n_bytes = sum(f['size'] for f in m['files'].values())
-    return dict(name=name, path=path, step=step, tokens=m.get('tokens'), eval_loss=m.get('eval_loss'), n_bytes=n_bytes, damage=find_damage(path))
+    in_name = int(name[5:]) if re.fullmatch(r'step-\d+', name) else -1
+    return dict(name=name, path=path,
+                step=m.get('step', in_name),
+                tokens=m.get('tokens'),
+                eval_loss=m.get('eval_loss'),
+                n_bytes=sum(f['size'] for f in m['files'].values()),
+                damage=find_damage(path))
 
 def list_checkpoints(
     folder:Path,  # the folder a run saves its checkpoints in
@@ -326,7 +337,8 @@ def list_checkpoints(
     "The checkpoints of a run, whether complete or not."
     paths = Path(folder).iterdir() if Path(folder).is_dir() else ()
     found = [_about(p, name) for p in paths if (name := _checkpoint_name(p))]
-    return sorted(found, key=lambda c: (c['step'], c['name'] == 'final', c['name'].startswith('step-'), c['name']))
+    def age(c): return c['step'], c['name'] == 'final', c['name'].startswith('step-'), c['name']
+    return sorted(found, key=age)
 
 def newest(
     folder:Path,  # the folder a run saves its checkpoints in
@@ -432,13 +444,15 @@ def _report(self:CheckpointManager, name, error):
 def _let_go(self:CheckpointManager):
     "Remove the step folders that retention does not keep; one with somebody's files in it stays."
     if self.keep_last is None: return
-    steps = [c for c in self.list() if c['name'].startswith('step-') and c['damage'] is None]
-    scored = sorted((c for c in steps if c['eval_loss'] is not None), key=lambda c: c['eval_loss'])
-    keep = {c['name'] for c in steps[-self.keep_last:] + scored[:self.keep_best]}
-    if self.keep_every: keep |= {c['name'] for c in steps if c['step'] % self.keep_every == 0}
+    whole = [c for c in self.list() if c['damage'] is None]
+    steps = [c for c in whole if c['name'].startswith('step-')]
+    scored = [c for c in steps if c['eval_loss'] is not None]
+    scored.sort(key=lambda c: c['eval_loss'])
+    keep = steps[-self.keep_last:] + scored[:self.keep_best]
+    if self.keep_every: keep += [c for c in steps if c['step'] % self.keep_every == 0]
     for c in steps:
         path = c['path']
-        if c['name'] in keep or path.is_symlink() or foreign_files(path): continue
+        if c in keep or path.is_symlink() or foreign_files(path): continue
         gone = path.with_name(f".{c['name']}.new")                  # half removed, it must not look like a checkpoint
         os.rename(path, gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -608,7 +622,11 @@ def compare_configs(
     asked:dict,  # fields of the one asked for; None counts as not asked
 ) -> list:       # 'n_layer (12 saved, 6 here)' for every field that both have and that differs
     "What differs between two configs, with both values."
-    return [f'{k} ({saved[k]} saved, {v} here)' for k,v in asked.items() if k in saved and v is not None and v != saved[k]]
+    differ = []
+    for k,v in asked.items():
+        if v is None or k not in saved or v == saved[k]: continue
+        differ.append(f'{k} ({saved[k]} saved, {v} here)')
+    return differ
 
 def _asked_for(config, is_old:bool) -> dict:
     "Fields a saved model must agree with: all but those of training; from an old file, the sizes and what is not the default for them."
@@ -649,7 +667,9 @@ def initialize_for_training(self:CheckpointManager,
     older = {new: optimizer_settings.pop(old) for old,new in _older_names.items() if old in optimizer_settings}
     kind = tokenizer_kind or older.get('tokenizer_kind')
     text = older.get('text') if text is None else text
-    if not isinstance(config, GPTConfig): config = GPTConfig.from_dict(config if isinstance(config, dict) else vars(config))
+    if not isinstance(config, GPTConfig):
+        fields_ = config if isinstance(config, dict) else vars(config)
+        config = GPTConfig.from_dict(fields_)
     try: self.claim()
     except (OSError, OutputError) as e: self._report('of the first step', e)
     self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)

@@ -140,6 +140,7 @@ def explain(
     if code == errno.EACCES: return f'no permission for {file}: choose a folder you may write to'
     said = _one_line(error)
     if len(said) > 1000: said = f'{said[:700]} … {said[-200:]}'
+    said = said.replace("choose unknown='skip' or unknown='byte', or build", 'leave it out of the text, or build')
     is_for_users = isinstance(error, _known)
     if is_for_users and said: return said
     kind = type(error).__name__

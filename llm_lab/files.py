@@ -433,4 +433,4 @@ def load_pt(
         what = f'asks to run {asks[1]}' if asks else 'holds more than tensors and plain values'
         raise ValueError(f'{path} {what}: refused, and nothing was run. Only weights, numbers, text, lists and dicts are read from pickles') from None
     except Exception as e:
-        raise ValueError(f'{path} is not a whole torch file ({str(e).splitlines()[0] if str(e) else type(e).__name__}): it was cut short or is something else') from None
+        raise ValueError(f'{path} is not a whole torch file: it was cut short or is something else') from e

@@ -278,9 +278,11 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     dtype = (_stored_dtype(headers) or 'auto') if is_as_stored else resolve_dtype(dtype)
     kw = dict(dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True)       # what does not match is refused below, by name
     if device != 'cpu': kw['device_map'] = device
-    try: config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
+        _check_causal(config, folder, trust)
+    except ModelFilesError: raise
     except Exception as e: raise _named(e, Path(folder)/'config.json') from e
-    _check_causal(config, folder, trust)
     try:
         with _making_a_model(): model,info = _make(folder, headers if has_one_device else {}, config, trust, progress, kw)
     except ModelFilesError: raise

@@ -10,7 +10,7 @@ import math, warnings
 from dataclasses import replace
 from pathlib import Path
 from .checkpoint import (_check_whole, _end_ids, _eval_loss, _is_checkpoint, _run_values, _tokenizer_note, resolve_model,
-                                no_init, read_checkpoint, read_tensors)
+                                no_init, read_checkpoint, read_config, read_tensors)
 from .files import check_readable, find_damage, is_ours, naming_errors, read_json, read_manifest, sha256_of, write_manifest
 from .runtime import resolve_device, resolve_dtype
 
@@ -250,8 +250,15 @@ def _our_info(folder:Path) -> dict:
 
 def _count_params(folder:Path) -> int|None:
     "Numbers in the weights of a folder, from the tables of contents; None: they are in another format."
+    if (folder/'.metadata').is_file(): return _n_of_shape(folder)       # in parts, as page 12a_sharded writes it
     files = [*folder.glob('model*.safetensors'), *folder.glob('adapter_model.safetensors')]
     return sum(map(_n_numbers, files)) if files else None
+
+def _n_of_shape(folder:Path) -> int:
+    "Numbers in a model of ours, from its sizes."
+    import torch
+    from llm_lab.gpt_model import GPT, GPTConfig
+    with torch.device('meta'): return GPT(GPTConfig.from_dict(read_config(folder)[0])).n_params
 
 def _n_numbers(path:Path) -> int:
     "Numbers in a .safetensors file, from its table of contents."

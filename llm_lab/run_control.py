@@ -8,7 +8,7 @@ __all__ = ['Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'TrackerLog', '
            'kept_adapters', 'put_adapters']
 
 # %% ../nbs/03c_run_control.ipynb #64f059f3
-import atexit, json, os, signal, sys, threading, time, warnings
+import atexit, json, os, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .runtime import check_range, is_notebook, n_processes, process_rank, progress_bar
+from .runtime import _on_signals, check_range, is_notebook, n_processes, process_rank, progress_bar
 
 # %% ../nbs/03c_run_control.ipynb #95c2ae92
 def _parse_interval(interval) -> tuple:   # steps or None, seconds
@@ -61,14 +61,7 @@ def stop_on_signal():
     ):
         if stop.is_set(): raise KeyboardInterrupt
         stop.set()
-    before = {}
-    if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
-        for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
-        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
-        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
-    try: yield stop
-    finally:
-        for s,h in before.items(): signal.signal(s, h)
+    with _on_signals(handle): yield stop
 
 # %% ../nbs/03c_run_control.ipynb #6d434133
 def has_diverged(

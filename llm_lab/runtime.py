@@ -8,7 +8,7 @@ __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'lo
            'from_rank_0', 'check_range', 'pages_folder', 'kept_outputs', 'slow']
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
-import os, sys, threading, time, warnings
+import os, signal, sys, threading, time, warnings
 from contextlib import contextmanager, suppress
 
 # %% ../nbs/00b_runtime.ipynb #9ed70294
@@ -236,6 +236,19 @@ def from_rank_0(
     box = [value]
     sys.modules['torch'].distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+# %% ../nbs/00b_runtime.ipynb #3a8a6888
+@contextmanager
+def _on_signals(handle):
+    "Inside, Ctrl-C, SIGTERM and a closed terminal call a function."
+    before = {}
+    if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
+        for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
+        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
+        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
+    try: yield
+    finally:
+        for s,h in before.items(): signal.signal(s, h)
 
 # %% ../nbs/00b_runtime.ipynb #c2cd1f9e
 def check_range(
