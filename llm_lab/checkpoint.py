@@ -219,7 +219,9 @@ def read_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     try: found = load_file(path)
-    except SafetensorError as e: raise ValueError(f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
+    except SafetensorError as e:
+        raise ValueError(
+            f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
     if os.name != 'nt': return found
     return {k: v.clone() for k,v in found.items()}     # Windows keeps a mapped file from being removed
 
@@ -243,7 +245,8 @@ def read_config(
     note = found.pop('llm_lab', {})
     known = {f.name for f in fields(GPTConfig)}
     unknown = {k: v for k,v in found.items() if k not in known and k not in note.get('transformers', ())}
-    if unknown: warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
+    if unknown:
+        warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
                               f'they are kept but have no effect: {", ".join(sorted(unknown))}', stacklevel=3)
     return {k: v for k,v in found.items() if k in known}, unknown
 
@@ -366,7 +369,8 @@ class CheckpointManager:
         base_dir:str|Path|None=None,  # another name of `root`
     ):
         if on_error not in ('raise', 'warn'): raise ValueError(f"on_error is {on_error!r}, expected 'raise' or 'warn'")
-        if '..' in Path(name).parts: raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
+        if '..' in Path(name).parts:
+            raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
         check_range(1, 10**9, whole=True, keep_last=keep_last, keep_every=keep_every)     # the newest always stays
         check_range(0, 10**9, whole=True, keep_best=keep_best)
         self.name = str(name)
@@ -480,7 +484,9 @@ def save(self:CheckpointManager,
     self.wait()
     about = _progress(_run_values(model))
     name = name or f'step-{about["step"]:07d}'
-    if not re.fullmatch(r'\w[\w.-]*', name): raise ValueError(f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
+    if not re.fullmatch(r'\w[\w.-]*', name):
+        raise ValueError(
+            f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
     if not _is_writer(): return self.checkpoint_dir/name
     try:
         self.claim()
@@ -597,7 +603,8 @@ def _what_lies_here(folder:Path) -> str|None:
     "What a folder without a model holds that people take for one, and what to do."
     names = sorted(p.name for p in folder.iterdir())
     steps = [n for n in names if re.fullmatch(r'checkpoint-\d+', n)]
-    if steps: return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
+    if steps:
+        return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
     return _advice_for(names)
 
 def _advice_for(names:list) -> str|None:
@@ -642,7 +649,8 @@ def _check_fits(where, model, asked:dict, kind, text):
     saved = tok.token_kind if tok is not None else None
     differ = compare_configs(model.config.to_dict(), asked)
     if None not in (kind, saved) and kind != saved: differ.append(f'tokenizer kind ({saved!r} saved, {kind!r} here)')
-    if differ: raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
+    if differ:
+        raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
     if text is None or saved != 'char': return
     from llm_lab.bpe import iter_texts
     letters = ''.join(sorted(set().union(*iter_texts(text))))
@@ -672,13 +680,15 @@ def initialize_for_training(self:CheckpointManager,
         config = GPTConfig.from_dict(fields_)
     try: self.claim()
     except (OSError, OutputError) as e: self._report('of the first step', e)
-    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
+    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model)
+        if init_from_model is not None else None, **optimizer_settings)
     state = None
     if found := self._start_from(): model,state = self._go_on(found, config, kind, text)
     elif init_from_model is not None: model = self._branch_off(init_from_model, config, kind, text)
     else: model = _new_model(config, kind, text)
     settings = {'muon': False, **optimizer_settings}
-    optimizer = model.to(resolve_device(device)).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **settings)
+    optimizer = model.to(resolve_device(device)).configure_optimizer(
+        learning_rate=self.run['learning_rate'], state=state, **settings)
     return model, optimizer, _run_values(model).get('step', 0)
 
 @patch
@@ -687,7 +697,8 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
     from llm_lab.opening import read_model
     model,state = read_model(found)
     is_ours_ = read_manifest(found) is not None
-    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, _asked_for(config, not is_ours_), kind, text)
+    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model,
+        _asked_for(config, not is_ours_), kind, text)
     before = read_json(found/'training_state.json').get('run', {}) if is_ours_ else {}
     training = {k: getattr(config, k) for k in _may_differ}
     if differ := compare_configs(model.config.to_dict() | before, training | self.run):
@@ -727,7 +738,8 @@ def load_for_inference(cls:CheckpointManager,
     from llm_lab.opening import load_model
     checkpoint = legacy_filename or checkpoint
     root = base_dir or root
-    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()     # (name, folder of runs), an older order
+    # (name, folder of runs), an older order
+    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()
     if is_root: checkpoint,root = 'latest',checkpoint
     return load_model(cls(name, root)._find(checkpoint), **kwargs)
 
@@ -751,7 +763,8 @@ def _copy_live(self:CheckpointManager, files:dict, live:list):
         for i,part in enumerate(parts):
             if isinstance(part, bytes): continue
             view = torch.frombuffer(part, dtype=torch.uint8)
-            if not _is_inside(view.data_ptr(), live): continue       # already a copy: a turned matrix, or one fetched from a GPU
+            # already a copy: a turned matrix, or one fetched from a GPU
+            if not _is_inside(view.data_ptr(), live): continue
             kept = self._copies.get((file, i))
             if kept is None or len(kept) != len(view): kept = torch.empty_like(view)
             self._copies[file, i] = kept

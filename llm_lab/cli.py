@@ -231,8 +231,10 @@ def run(
     **reading,                             # how the text is read
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
-    typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size,
-                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, lora_r=lora_r, pairs=pairs,
+    typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head,
+        n_embd=n_embd, batch_size=batch_size,
+                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate,
+                 passes=passes, lora_r=lora_r, pairs=pairs,
                  merge_dropout=merge_dropout, average=average, speed=speed)
     settings = RunSettings(input, minutes=minutes, seed=seed, reading=ReadingOptions(**reading), **typed)
     if dry_run:
@@ -348,15 +350,18 @@ def finetune(
 ) -> None:
     "LoRA fine-tune a model on pairs, conversations or texts, or on a task by its name; held-out data measures it."
     how = _typed(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
-    by_name = _typed(task=task, training=training, model_size=model_size, dataset_size=dataset_size, max_train=max_train, max_eval=max_eval)
+    by_name = _typed(task=task, training=training, model_size=model_size, dataset_size=dataset_size,
+        max_train=max_train, max_eval=max_eval)
     more = _typed(num_train_epochs=num_train_epochs, per_device_train_batch_size=batch_size)
     if task or config:
-        if ReadingOptions(**reading) != ReadingOptions(): raise ValueError('--task and --config read pairs as they are: put them in order with llm-lab clean first')
+        if ReadingOptions(**reading) != ReadingOptions():
+            raise ValueError('--task and --config read pairs as they are: put them in order with llm-lab clean first')
         return _finetune_by_name(_typed(model=model, data=data, output=output, **by_name), config, **how, **more)
     if typed := [*by_name, *more]: raise ValueError(f'{", ".join(typed)}: only with --task or --config')
     for name,value in dict(model=model, data=data).items():
         if value is None: raise ValueError(f'finetune needs {name.upper()}: see llm-lab finetune --help')
-    _finetune_pairs(model, data, output or 'finetuned', dict(dict(r=8, learning_rate=2e-3, max_steps=100, seed=0), **how), reading)
+    _finetune_pairs(model, data, output or 'finetuned',
+        dict(dict(r=8, learning_rate=2e-3, max_steps=100, seed=0), **how), reading)
 
 def _typed(**options) -> dict:
     "Those that were given."
@@ -422,7 +427,8 @@ def eval_(
     if limit: texts = texts[::-(-len(texts)//limit)]
     with quiet():
         opened,tokenizer = open_model(model, **opening)
-        if tokenizer is None: raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
+        if tokenizer is None:
+            raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
         bos_id = front_id(tokenizer)                     # before each document, as this tokenizer does it
         how = dict(tokenizer=tokenizer, batch_size=batch_size, bos_id=bos_id)
         scores = dict(documents=len(texts))
@@ -468,7 +474,8 @@ def _our_folders(root:Path) -> list[Path]:
 def _accept(found:list[Path], folder:str):
     "Say what changed since folders were written, and take them as they are."
     from llm_lab.opening import accept_changes
-    if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
+    if not found:
+        raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
     for f in found:
         changes = '; '.join(accept_changes(f))
         print(f'{f}: {changes}: accepted' if changes else f'{f}: as written')

@@ -299,7 +299,8 @@ def _as_gpt(model) -> GPT:
     if isinstance(model, (str, Path)): model,_ = open_model(model, device='cpu')
     if not isinstance(model, GPT):
         raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')
-    if model.tokenizer is None: raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
+    if model.tokenizer is None:
+        raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
     is_plain = model.device.type == 'cpu' and model.token_embedding.weight.dtype == torch.float32
     return model if is_plain else deepcopy(model).cpu().float()            # what a file is compared with
 
@@ -378,12 +379,14 @@ def _write_gguf(path:Path, arch:str, about:dict, fields:dict, vocabulary:dict, t
         writer.write_tensors_to_file()
     except OSError as e:
         if e.errno: raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None   # numpy says only how much it could not write
+        # numpy says only how much it could not write
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
     finally: writer.close()
 
 def _add(writer, key:str, value) -> None:
     "One field, in the type that llama.cpp expects."
-    kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32,
+        str: writer.add_string, list: writer.add_array}
     kinds[type(value)](key, value)
 
 # %% ../nbs/10_export.ipynb #16c71f28
@@ -611,7 +614,9 @@ def export_onnx(
 ) -> dict:                      # its entry in `export_report.json`
     "Write a model as a graph for onnxruntime, run it there, and say what changed."
     try: import onnxruntime, onnxscript
-    except ImportError: raise ImportError('ONNX needs onnx, onnxscript and onnxruntime: pip install "llm_lab[export]"') from None
+    except ImportError:
+        raise ImportError(
+            'ONNX needs onnx, onnxscript and onnxruntime: pip install "llm_lab[export]"') from None
     model = _as_gpt(model).eval()
     path = _place(path, '.onnx', force)
     draw = _draw_step if with_cache else _draw_whole

@@ -195,7 +195,8 @@ def ngram_overlap(
         if size not in known: known[size] = np.unique(np.concatenate([_run_hashes(r, size) for r in read]))
         if not len(known[size]): continue
         runs = _run_hashes(words, size)
-        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)   # sorted once; np.isin would sort for each text
+        # sorted once; np.isin would sort for each text
+        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)
         shares[i] = (known[size][nearest] == runs).mean()
     return shares
 

@@ -402,7 +402,7 @@ def _fit_shape(s:RunSettings, facts:TextFacts, limit:float, speed:float) -> tupl
     held = dict(
         dropout=given_or(s.dropout, dropout),
         merge_dropout=given_or(s.merge_dropout, merge_dropout))
-    shape,n_tokens,passes = tried(**held)                              # where nothing is drawn at random there is time for more
+    shape,n_tokens,passes = tried(**held)  # where nothing is drawn at random there is time for more
     return shape, n_tokens, passes, held, given_or(s.weight_decay, weight_decay)
 
 def plan_run(

@@ -47,7 +47,9 @@ def _run_name(settings:RunSettings, name:Optional[str]) -> str:
 def _differences(old:dict, new:dict) -> list[str]:
     "In what two runs differ, in words."
     was,asked = old['settings'],new['settings']
-    was.setdefault('reading', {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})   # what runs of 0.1 say
+    # what runs of 0.1 say
+    was.setdefault('reading',
+        {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})
     differ = []
     for k,v in asked.items():
         if was.get(k) != v: differ.append(f'{k} ({was.get(k)!r} there, {v!r} asked)')
@@ -89,7 +91,8 @@ class Run:
         old = read_json(state)
         if not isinstance(old, dict) or not fresh.keys() <= old.keys():
             raise ValueError(f'{state} does not say what a run did: it was altered; choose another --name')
-        if not old['steps']: return {**fresh, 'attempts': old['attempts']}    # nothing is done yet: any settings will do
+        # nothing is done yet: any settings will do
+        if not old['steps']: return {**fresh, 'attempts': old['attempts']}
         differ = ', '.join(_differences(old, fresh))
         if not differ: return old
         raise ValueError(f'{self.path} holds a run that differs in {differ}: choose another --name, or delete that folder')

@@ -78,7 +78,8 @@ def check_sender(
     if origin is None: return _check_fetch(headers)
     own = f'http://{host}', f'https://{host}'
     if origin in settings.origins or origin.lower() in own: return
-    raise ApiError(f'the web page {origin[:80]} may not ask this server: allow it with --origin', 403, code='wrong_origin')
+    raise ApiError(f'the web page {origin[:80]} may not ask this server: allow it with --origin',
+        403, code='wrong_origin')
 
 # %% ../nbs/09b_serve.ipynb #159cdfa0
 def check_key(
@@ -91,7 +92,8 @@ def check_key(
     expected = f'Bearer {settings.api_key}'
     if hmac.compare_digest(given.encode(), expected.encode()): return
     how = {'WWW-Authenticate': 'Bearer'}
-    raise ApiError('this server wants an API key: send it as Authorization: Bearer KEY', 401, code='invalid_api_key', headers=how)
+    raise ApiError('this server wants an API key: send it as Authorization: Bearer KEY', 401,
+        code='invalid_api_key', headers=how)
 
 # %% ../nbs/09b_serve.ipynb #c9d4659d
 async def read_body(
