@@ -4,9 +4,9 @@
 
 After every kill and every fault the newest complete checkpoint is loaded, every sha256 compared, and its weights, optimizer and step must belong together; after a share of them
 the next save must work and leave nothing behind. A training that was killed goes on until it is finished, and must then have the same weights, optimizer and random state as one
-that nobody disturbed. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
+that nobody disturbed; of two processes that train together one is killed, and the other must end by itself. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
 """
-import argparse, errno, hashlib, json, os, random, shutil, signal, subprocess, sys, tempfile, time, warnings
+import argparse, errno, hashlib, os, random, shutil, signal, socket, sys, tempfile, time, traceback, warnings
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')
@@ -159,19 +159,29 @@ def at_every_call(work, kinds, share, rng):
 
 # Whole trainings
 
+documents = [' '.join(str(i*j % 97) for j in range(1, 3 + i % 23)) for i in range(60)]
+shape = dict(block_size=32, n_layer=1, n_head=2, n_embd=32, arch='llama', dropout=0.1, batch_size=4)
+
 def train(root, settings):
-    "Fourteen steps with dropout, packed rows, accumulation; goes on where it was; returns what it ended with."
+    "Fourteen steps with dropout, packed rows, accumulation; goes on where it was."
     import torch
     from llm_lab.batches import GPTDataLoader
     from llm_lab.checkpoint import CheckpointManager
-    from llm_lab.gpt_model import GPTConfig
-    documents = [' '.join(str(i*j % 97) for j in range(1, 3 + i % 23)) for i in range(60)]
-    config = GPTConfig(block_size=32, n_layer=1, n_head=2, n_embd=32, arch='llama', dropout=0.1, batch_size=4)
-    manager = CheckpointManager('run', root, async_save=settings['async_save'], keep_last=settings['keep_last'])
-    model,optimizer,_ = manager.initialize_for_training(config, 'char', documents, 1e-2, muon=settings['muon'])
-    loader = GPTDataLoader(model.config, model.tokenizer, seed=1).prepare_data(documents)
-    model.fit(loader, optimizer, max_iters=14, checkpoints=manager, save_interval=settings['every'], log_interval=5, grad_accum=settings['accum'], progress=False)
-    manager.close()
+    from llm_lab.gpt_model import GPT, GPTConfig
+    from llm_lab.tokenizer import Tokenizer
+    torch.manual_seed(0)
+    n = settings['processes']
+    how = dict(max_iters=14, save_interval=settings['every'], log_interval=5, grad_accum=settings['accum'], progress=False)
+    if n == 1:
+        manager = CheckpointManager('run', root, async_save=settings['async_save'], keep_last=settings['keep_last'])
+        model,optimizer,_ = manager.initialize_for_training(GPTConfig(**shape), 'char', documents, 1e-2, muon=settings['muon'])
+        loader = GPTDataLoader(model.config, model.tokenizer, seed=1).prepare_data(documents)
+        model.fit(loader, optimizer, checkpoints=manager, **how)
+        return manager.close()
+    model = GPT(GPTConfig(**shape), Tokenizer('char', text=documents))
+    optimizer = model.configure_optimizer(1e-2, muon=settings['muon'])
+    loader = GPTDataLoader(model.config, model.tokenizer, seed=1, rank=int(os.environ['RANK']), world_size=n).prepare_data(documents)
+    model.fit(loader, optimizer, checkpoint_dir=root/'run', **how)
 
 def end_of(root):
     "sha256 of the weights, the optimizer and the random state that a training ended with."
@@ -180,36 +190,84 @@ def end_of(root):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 def alone(root, settings):
-    "A training in a process of its own."
-    with open(f'{root}.said', 'w') as said:
-        return subprocess.Popen([sys.executable, __file__, '--train', str(root), json.dumps(settings)], stdout=said, stderr=said)
+    "A training in processes of its own: their ids."
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    n = settings['processes']
+    pids = []
+    for rank in range(n):
+        pid = os.fork()
+        if pid:
+            pids.append(pid)
+            continue
+        code = 3
+        try:
+            said = os.open(f'{root}.said', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(said, 1)
+            os.dup2(said, 2)
+            if n > 1: os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(n), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+            train(root, settings)
+            code = 0
+        except BaseException: traceback.print_exc()
+        finally: os._exit(code)
+    return pids
+
+def over(pids, seconds):
+    "Exit codes of processes, by id, once all have ended; None if they have not within so many seconds."
+    left = list(pids)
+    codes = {}
+    until = time.monotonic() + seconds
+    while left:
+        for pid in left[:]:
+            done,status = os.waitpid(pid, os.WNOHANG)
+            if not done: continue
+            left.remove(pid)
+            codes[pid] = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        if left and time.monotonic() > until:
+            pids[:] = left
+            return None
+        time.sleep(.002)
+    return codes
+
+def hunted(root, settings, usual, rng):
+    "Kill a training at random instants until it is done: (kills, the exit codes of its last life)."
+    n_kills = 0
+    for life in range(7):
+        pids = alone(root, settings)
+        codes = over(pids, usual*rng.random()*1.1 if life < 6 else 300)
+        if codes is None and life == 6: return n_kills, ['not over in 300 s']
+        if codes is None:
+            prey = rng.choice(pids)                              # of two processes one: the other has to notice
+            os.kill(prey, signal.SIGKILL)
+            n_kills += 1
+            if over(pids, 60) is None:
+                for pid in pids: os.kill(pid, signal.SIGKILL)
+                over(pids, 60)
+                return n_kills, ['the other process did not end']
+            if not (root/'run'/'final').exists(): continue       # else the same call says that nothing is left to do
+            codes = {}
+        return n_kills, [c for c in codes.values() if c]
 
 def trainings(work, share, rng):
-    "Kill trainings at random instants until they are done."
-    every = [dict(muon=m, accum=a, every=e, async_save=s, keep_last=k) for m in (True, False) for a in (1, 3) for e in (1, 2) for s in (False, True) for k in (None, 2)]
-    some = every if share >= 1 else rng.sample(every, max(1, round(share*len(every))))
+    "Kill trainings at random instants until they are done; each kill and each start is the same process image, with everything imported."
+    every = [dict(processes=1, muon=m, accum=a, every=e, async_save=s, keep_last=k) for m in (True, False) for a in (1, 3) for e in (1, 2) for s in (False, True) for k in (None, 2)]
+    two = [dict(processes=2, muon=m, accum=a, every=e, async_save=False, keep_last=None) for m in (True, False) for a in (1, 3) for e in (1, 2)]
+    some = [s for kind in (every, two) for s in rng.sample(kind, max(1, round(share*len(kind))))]
     n_kills = n_same = 0
     began = len(wrong)
     for i,settings in enumerate(some):
         calm = work/f'calm{i}'
         start = time.perf_counter()
-        if alone(calm, settings).wait(): sys.exit(f'a training that nobody disturbed failed: {settings}')
+        codes = over(alone(calm, settings), 300)
+        if codes is None or any(codes.values()): sys.exit(f'a training that nobody disturbed failed: {settings}: {Path(f"{calm}.said").read_text()[-500:]}')
         usual = time.perf_counter() - start
         want = end_of(calm)
         for j in range(max(1, round(10*share))):
             root = work/f'hunted{i}-{j}'
-            for life in range(40):
-                p = alone(root, settings)
-                try: code = p.wait(usual*(.5 + .7*rng.random()) if life < 3 else None)
-                except subprocess.TimeoutExpired:
-                    p.kill()
-                    p.wait()
-                    n_kills += 1
-                    code = 0
-                    if (root/'run'/'final').exists(): break      # it had saved its end: the same call would say that nothing is left to do
-                    continue
-                break
-            if code: wrong.append(f'training {settings}: it ended with {code}: {Path(f"{root}.said").read_text()[-300:]}')
+            n,failed = hunted(root, settings, usual, rng)
+            n_kills += n
+            if failed: wrong.append(f'training {settings}: it ended with {failed}: {Path(f"{root}.said").read_text()[-300:]}')
             elif end_of(root) != want: wrong.append(f'training {settings}: it differs from the one that nobody disturbed')
             else: n_same += 1
             shutil.rmtree(root, ignore_errors=True)
@@ -222,9 +280,7 @@ def main():
     args.add_argument('--seed', type=int, default=0)
     args.add_argument('--dir', type=Path, help='where to write (default: a temporary folder)')
     args.add_argument('--only', nargs='*', default=['kills', 'faults', 'trainings'])
-    args.add_argument('--train', nargs=2, help=argparse.SUPPRESS)
     args = args.parse_args()
-    if args.train: return train(Path(args.train[0]), json.loads(args.train[1]))
     if not hasattr(os, 'fork'): sys.exit('this needs a POSIX system')
     import torch
     torch.set_num_threads(1)

@@ -125,11 +125,17 @@ def computes(model, n=250):
     ids = torch.tensor([[1, 2, 3, min(4, n)]])
     with torch.no_grad(): return logits_of(model(ids)).shape
 
+def encodes(tok):
+    "A vocabulary may lack a letter, and then says which."
+    try: tok.encode('the cat')
+    except ValueError as e:
+        if 'is not among' not in str(e): raise
+
 def open_it(folder):
     from llm_lab.opening import open_model
     model,tok = open_model(folder, device='cpu', root=folder/'nowhere')
     computes(model, 4)
-    if tok is not None: tok.encode('the cat')
+    if tok is not None: encodes(tok)
 
 def open_file(name):
     def opened(folder): open_it(folder/name)

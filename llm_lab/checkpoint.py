@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'config_json', 'tokenizer_files', 'checkpoint_files',
            'no_init', 'read_tensors', 'read_config', 'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError',
-           'CheckpointManager', 'find_model', 'compare_configs']
+           'CheckpointManager', 'resolve_model', 'compare_configs']
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
@@ -71,14 +71,16 @@ def to_plain(
     kind = type(x).__name__
     if x is None or isinstance(x, (bool, str)): return x
     if isinstance(x, int): return int(x)
-    if isinstance(x, float): return float(x) if math.isfinite(x) else {'~float': repr(float(x))}
+    if isinstance(x, float):
+        return float(x) if math.isfinite(x) else {'~float': repr(float(x))}
     if isinstance(x, (bytes, bytearray)): return {'~bytes': bytes(x).hex()}
     if isinstance(x, list): return [below(v, i) for i,v in enumerate(x)]
     if isinstance(x, tuple): return {'~tuple': [below(v, i) for i,v in enumerate(x)]}
     if isinstance(x, dict):
         is_json = all(isinstance(k, str) and not k.startswith('~') for k in x)
         if is_json: return {k: below(v, k) for k,v in x.items()}
-        return {'~items': [[below(k, 'key'), below(v, k)] for k,v in x.items()]}
+        pairs = [[below(k, 'key'), below(v, k)] for k,v in x.items()]
+        return {'~items': pairs}
     if kind == 'ndarray':
         import torch
         return {'~array': _put_aside(torch.from_numpy(x.copy()), tensors, at)}
@@ -96,8 +98,10 @@ def from_plain(
     if not isinstance(x, dict): return x
     word,v = next(iter(x.items()), ('', None))
     if len(x) > 1 or not word.startswith('~'): return {k: from_plain(v, tensors) for k,v in x.items()}
-    if word == '~items': return {from_plain(k, tensors): from_plain(w, tensors) for k,w in v}
     if word == '~tuple': return tuple(from_plain(w, tensors) for w in v)
+    if word == '~items':
+        pairs = from_plain(v, tensors)
+        return dict(pairs)
     if word == '~float': return float(v)
     if word == '~bytes': return bytes.fromhex(v)
     if word == '~tensor': return tensors[v]
@@ -215,7 +219,9 @@ def read_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     try: found = load_file(path)
-    except SafetensorError as e: raise ValueError(f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
+    except SafetensorError as e:
+        raise ValueError(
+            f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
     if os.name != 'nt': return found
     return {k: v.clone() for k,v in found.items()}     # Windows keeps a mapped file from being removed
 
@@ -239,7 +245,8 @@ def read_config(
     note = found.pop('llm_lab', {})
     known = {f.name for f in fields(GPTConfig)}
     unknown = {k: v for k,v in found.items() if k not in known and k not in note.get('transformers', ())}
-    if unknown: warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
+    if unknown:
+        warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
                               f'they are kept but have no effect: {", ".join(sorted(unknown))}', stacklevel=3)
     return {k: v for k,v in found.items() if k in known}, unknown
 
@@ -309,16 +316,23 @@ def _checkpoint_name(path:Path) -> str|None:
     "What the checkpoint in a folder is called; None: none is there. One set aside counts while its successor is missing."
     if not path.is_dir(): return None
     aside = re.fullmatch(r'\.(.+)\.old', path.name)
-    if aside and (path.parent/aside[1]).exists() or path.name.startswith('.') and not aside: return None
+    if aside and (path.parent/aside[1]).exists(): return None
+    if path.name.startswith('.') and not aside: return None
     name = aside[1] if aside else path.name
-    return name if is_ours(path, 'checkpoint') or read_manifest(path) is None and _our_names.fullmatch(name) else None
+    if is_ours(path, 'checkpoint'): return name
+    if read_manifest(path) is None and _our_names.fullmatch(name): return name
+    return None
 
 def _about(path:Path, name:str) -> dict:
     "One row of `list_checkpoints`."
     m = read_manifest(path) or dict(files={})
-    step = m.get('step', int(name[5:]) if re.fullmatch(r'step-\d+', name) else -1)
-    n_bytes = sum(f['size'] for f in m['files'].values())
-    return dict(name=name, path=path, step=step, tokens=m.get('tokens'), eval_loss=m.get('eval_loss'), n_bytes=n_bytes, damage=find_damage(path))
+    in_name = int(name[5:]) if re.fullmatch(r'step-\d+', name) else -1
+    return dict(name=name, path=path,
+                step=m.get('step', in_name),
+                tokens=m.get('tokens'),
+                eval_loss=m.get('eval_loss'),
+                n_bytes=sum(f['size'] for f in m['files'].values()),
+                damage=find_damage(path))
 
 def list_checkpoints(
     folder:Path,  # the folder a run saves its checkpoints in
@@ -326,7 +340,8 @@ def list_checkpoints(
     "The checkpoints of a run, whether complete or not."
     paths = Path(folder).iterdir() if Path(folder).is_dir() else ()
     found = [_about(p, name) for p in paths if (name := _checkpoint_name(p))]
-    return sorted(found, key=lambda c: (c['step'], c['name'] == 'final', c['name'].startswith('step-'), c['name']))
+    def age(c): return c['step'], c['name'] == 'final', c['name'].startswith('step-'), c['name']
+    return sorted(found, key=age)
 
 def newest(
     folder:Path,  # the folder a run saves its checkpoints in
@@ -354,7 +369,8 @@ class CheckpointManager:
         base_dir:str|Path|None=None,  # another name of `root`
     ):
         if on_error not in ('raise', 'warn'): raise ValueError(f"on_error is {on_error!r}, expected 'raise' or 'warn'")
-        if '..' in Path(name).parts: raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
+        if '..' in Path(name).parts:
+            raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
         check_range(1, 10**9, whole=True, keep_last=keep_last, keep_every=keep_every)     # the newest always stays
         check_range(0, 10**9, whole=True, keep_best=keep_best)
         self.name = str(name)
@@ -432,13 +448,15 @@ def _report(self:CheckpointManager, name, error):
 def _let_go(self:CheckpointManager):
     "Remove the step folders that retention does not keep; one with somebody's files in it stays."
     if self.keep_last is None: return
-    steps = [c for c in self.list() if c['name'].startswith('step-') and c['damage'] is None]
-    scored = sorted((c for c in steps if c['eval_loss'] is not None), key=lambda c: c['eval_loss'])
-    keep = {c['name'] for c in steps[-self.keep_last:] + scored[:self.keep_best]}
-    if self.keep_every: keep |= {c['name'] for c in steps if c['step'] % self.keep_every == 0}
+    whole = [c for c in self.list() if c['damage'] is None]
+    steps = [c for c in whole if c['name'].startswith('step-')]
+    scored = [c for c in steps if c['eval_loss'] is not None]
+    scored.sort(key=lambda c: c['eval_loss'])
+    keep = steps[-self.keep_last:] + scored[:self.keep_best]
+    if self.keep_every: keep += [c for c in steps if c['step'] % self.keep_every == 0]
     for c in steps:
         path = c['path']
-        if c['name'] in keep or path.is_symlink() or foreign_files(path): continue
+        if c in keep or path.is_symlink() or foreign_files(path): continue
         gone = path.with_name(f".{c['name']}.new")                  # half removed, it must not look like a checkpoint
         os.rename(path, gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -466,7 +484,9 @@ def save(self:CheckpointManager,
     self.wait()
     about = _progress(_run_values(model))
     name = name or f'step-{about["step"]:07d}'
-    if not re.fullmatch(r'\w[\w.-]*', name): raise ValueError(f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
+    if not re.fullmatch(r'\w[\w.-]*', name):
+        raise ValueError(
+            f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
     if not _is_writer(): return self.checkpoint_dir/name
     try:
         self.claim()
@@ -545,7 +565,7 @@ def _is_checkpoint(path:Path) -> bool:
     return (path/'training_state.json').exists() and (path/'model.safetensors').exists()
 
 # %% ../nbs/04_checkpoint.ipynb #583bb938
-def find_model(
+def resolve_model(
     name:str|Path,                # a run's name, a folder or a file
     root:str|Path='checkpoints',  # where runs are kept
 ) -> Path:                        # the file or folder that holds the model
@@ -583,7 +603,8 @@ def _what_lies_here(folder:Path) -> str|None:
     "What a folder without a model holds that people take for one, and what to do."
     names = sorted(p.name for p in folder.iterdir())
     steps = [n for n in names if re.fullmatch(r'checkpoint-\d+', n)]
-    if steps: return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
+    if steps:
+        return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
     return _advice_for(names)
 
 def _advice_for(names:list) -> str|None:
@@ -608,7 +629,11 @@ def compare_configs(
     asked:dict,  # fields of the one asked for; None counts as not asked
 ) -> list:       # 'n_layer (12 saved, 6 here)' for every field that both have and that differs
     "What differs between two configs, with both values."
-    return [f'{k} ({saved[k]} saved, {v} here)' for k,v in asked.items() if k in saved and v is not None and v != saved[k]]
+    differ = []
+    for k,v in asked.items():
+        if v is None or k not in saved or v == saved[k]: continue
+        differ.append(f'{k} ({saved[k]} saved, {v} here)')
+    return differ
 
 def _asked_for(config, is_old:bool) -> dict:
     "Fields a saved model must agree with: all but those of training; from an old file, the sizes and what is not the default for them."
@@ -624,7 +649,8 @@ def _check_fits(where, model, asked:dict, kind, text):
     saved = tok.token_kind if tok is not None else None
     differ = compare_configs(model.config.to_dict(), asked)
     if None not in (kind, saved) and kind != saved: differ.append(f'tokenizer kind ({saved!r} saved, {kind!r} here)')
-    if differ: raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
+    if differ:
+        raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
     if text is None or saved != 'char': return
     from llm_lab.bpe import iter_texts
     letters = ''.join(sorted(set().union(*iter_texts(text))))
@@ -649,16 +675,20 @@ def initialize_for_training(self:CheckpointManager,
     older = {new: optimizer_settings.pop(old) for old,new in _older_names.items() if old in optimizer_settings}
     kind = tokenizer_kind or older.get('tokenizer_kind')
     text = older.get('text') if text is None else text
-    if not isinstance(config, GPTConfig): config = GPTConfig.from_dict(config if isinstance(config, dict) else vars(config))
+    if not isinstance(config, GPTConfig):
+        fields_ = config if isinstance(config, dict) else vars(config)
+        config = GPTConfig.from_dict(fields_)
     try: self.claim()
     except (OSError, OutputError) as e: self._report('of the first step', e)
-    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
+    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model)
+        if init_from_model is not None else None, **optimizer_settings)
     state = None
     if found := self._start_from(): model,state = self._go_on(found, config, kind, text)
     elif init_from_model is not None: model = self._branch_off(init_from_model, config, kind, text)
     else: model = _new_model(config, kind, text)
     settings = {'muon': False, **optimizer_settings}
-    optimizer = model.to(resolve_device(device)).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **settings)
+    optimizer = model.to(resolve_device(device)).configure_optimizer(
+        learning_rate=self.run['learning_rate'], state=state, **settings)
     return model, optimizer, _run_values(model).get('step', 0)
 
 @patch
@@ -667,7 +697,8 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
     from llm_lab.opening import read_model
     model,state = read_model(found)
     is_ours_ = read_manifest(found) is not None
-    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, _asked_for(config, not is_ours_), kind, text)
+    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model,
+        _asked_for(config, not is_ours_), kind, text)
     before = read_json(found/'training_state.json').get('run', {}) if is_ours_ else {}
     training = {k: getattr(config, k) for k in _may_differ}
     if differ := compare_configs(model.config.to_dict() | before, training | self.run):
@@ -679,7 +710,7 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
 def _branch_off(self:CheckpointManager, name, config, kind, text):
     "A model with the weights of another run, at step zero."
     from llm_lab.opening import read_model
-    source = find_model(name, self.root)
+    source = resolve_model(name, self.root)
     model,_ = read_model(source, changes={k: getattr(config, k) for k in _may_differ})
     _check_fits(f'model {source}', model, _asked_for(config, not is_ours(source, 'checkpoint')), kind, text)
     model.train_state = None
@@ -707,7 +738,8 @@ def load_for_inference(cls:CheckpointManager,
     from llm_lab.opening import load_model
     checkpoint = legacy_filename or checkpoint
     root = base_dir or root
-    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()     # (name, folder of runs), an older order
+    # (name, folder of runs), an older order
+    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()
     if is_root: checkpoint,root = 'latest',checkpoint
     return load_model(cls(name, root)._find(checkpoint), **kwargs)
 
@@ -731,7 +763,8 @@ def _copy_live(self:CheckpointManager, files:dict, live:list):
         for i,part in enumerate(parts):
             if isinstance(part, bytes): continue
             view = torch.frombuffer(part, dtype=torch.uint8)
-            if not _is_inside(view.data_ptr(), live): continue       # already a copy: a turned matrix, or one fetched from a GPU
+            # already a copy: a turned matrix, or one fetched from a GPU
+            if not _is_inside(view.data_ptr(), live): continue
             kept = self._copies.get((file, i))
             if kept is None or len(kept) != len(view): kept = torch.empty_like(view)
             self._copies[file, i] = kept

@@ -18,15 +18,18 @@ from .files import is_plain_name, read_json, read_manifest, sha256_of, write_jso
 def _what_is(path) -> str|None:
     "Recognise two kinds of file that often stand where weights or JSON should be."
     with open(path, 'rb') as f: start = f.read(64).lstrip()
-    if start.startswith(b'version https://git-lfs'): return 'a Git LFS pointer instead of the file: run `git lfs pull` in the folder'
+    if start.startswith(b'version https://git-lfs'):
+        return 'a Git LFS pointer instead of the file: run `git lfs pull` in the folder'
     if start.startswith(b'<'): return 'an HTML page instead of the file'
 
 def _place(entry:dict, start:int) -> tuple:
     "One row of the table: dtype, shape, first byte, last byte + 1."
     first,last = entry['data_offsets']
+    shape = entry['shape']
     if not 0 <= first <= last: raise ValueError('a tensor that ends before it begins')
-    if not all(isinstance(n, int) and n >= 0 for n in entry['shape']): raise ValueError('a tensor with a size that is no number')
-    return entry['dtype'], entry['shape'], start + first, start + last
+    if not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError('a tensor with a size that is no number')
+    return entry['dtype'], shape, start + first, start + last
 
 def safetensors_header(
     path:str|Path,  # a .safetensors file
@@ -35,7 +38,8 @@ def safetensors_header(
     size = os.path.getsize(path)
     with open(path, 'rb') as f:
         n = int.from_bytes(f.read(8), 'little')
-        if size < 8 or n > size - 8: raise ValueError(_what_is(path) or f'{size} bytes, its header alone should have {n}')
+        if size < 8 or n > size - 8:
+            raise ValueError(_what_is(path) or f'{size} bytes, its header alone should have {n}')
         text = f.read(n)
     try:
         head = json.loads(text)
@@ -70,7 +74,11 @@ class ModelReport(list):
         return not self.bad
     def __repr__(self):
         wide = max([len(r['file']) for r in self], default=0)
-        return '\n'.join(f"{r['file']:{wide}} {r['size']:>14,}  {r['problem'] or 'ok'}" for r in self)
+        lines = []
+        for r in self:
+            problem = r['problem'] or 'ok'
+            lines.append(f"{r['file']:{wide}} {r['size']:>14,}  {problem}")
+        return '\n'.join(lines)
 
 # %% ../nbs/00c_hub.ipynb #3ca26c90
 _weight_file = re.compile(r'(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)')
@@ -140,12 +148,14 @@ def check_folder(
     jsons = sorted(p.name for p in folder.glob('*.json'))
     for f in dict.fromkeys(['config.json', *weights, *listed, *jsons]):
         if f == 'manifest.json' and manifest: continue
-        problem = _problem(folder/f, listed.get(f, {}), full, report.headers)
+        path = folder/f
+        problem = _problem(path, listed.get(f, {}), full, report.headers)
         if f == 'manifest.json': problem = 'not a manifest: delete it, or fetch the model again'
         if f in _indexes and not weights: problem = problem or 'no weight_map in it'
-        lost = [t for t,shard in where.items() if shard == f and t not in report.headers.get(f, where)]
+        held = report.headers.get(f, where)
+        lost = [t for t,shard in where.items() if shard == f and t not in held]
         if lost: problem = f'{len(lost)} tensors that the index places here are not in it, {lost[0]} for one'
-        size = (folder/f).stat().st_size if (folder/f).is_file() else 0
+        size = path.stat().st_size if path.is_file() else 0
         report.append(dict(file=f, size=size, problem=problem))
     # an optimizer's state may lie beside the weights
     report.headers = {f: head for f,head in report.headers.items() if f in weights}
@@ -156,7 +166,8 @@ def describe_other(
     names:list[str],  # what a folder or a repository holds
 ) -> str:             # '' where it is nothing that we know
     "What stands where weights should be, and what to do with it."
-    if any(map(_weight_file.fullmatch, names)) and not any(f in names for f in (*_indexes, 'model.safetensors', 'pytorch_model.bin')):
+    if any(map(_weight_file.fullmatch, names)) and not any(f in names
+        for f in (*_indexes, 'model.safetensors', 'pytorch_model.bin')):
         return 'shards without an index: copy model.safetensors.index.json too, which says which tensor is in which shard'
     if any(map(_weight_file.fullmatch, names)): return ''
     if 'adapter_config.json' in names:
@@ -230,7 +241,8 @@ class LocalHub:
         for p in sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'manifest.json'):
             key = p, p.stat().st_size, p.stat().st_mtime_ns
             if key not in self._ids:
-                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors', '.bin', '.parquet') else None
+                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors',
+                    '.bin', '.parquet') else None
             files.append((p.relative_to(folder).as_posix(), p.stat().st_size, *self._ids[key]))
         return sha1(repr(files).encode(), usedforsecurity=False).hexdigest(), files
 
@@ -250,7 +262,8 @@ def _hub_answer(hub:LocalHub, path:str) -> tuple[int, dict, bytes]:  # status, h
     is_data = path.startswith(('/api/datasets/', '/datasets/'))
     held = hub.datasets if is_data else hub.models
     about = re.fullmatch(r'/api/(?:models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?', path)
-    file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/(.+)', path.removeprefix('/datasets') if is_data else path)
+    if is_data: path = path.removeprefix('/datasets')
+    file = re.fullmatch(r'/(.+?)/resolve/([^/]+)/(.+)', path)
     found = about or file
     if not found or found[1] not in held: return 401, {'X-Error-Code': 'RepoNotFound'}, b''
     name = found[1]
@@ -258,9 +271,11 @@ def _hub_answer(hub:LocalHub, path:str) -> tuple[int, dict, bytes]:  # status, h
     commit,files = hub._listing(held[name])
     if revision not in (None, 'main', commit): return 404, {'X-Error-Code': 'RevisionNotFound'}, b''
     if about: return 200, {'Content-Type': 'application/json'}, _describe(name, commit, files, about[2] == 'tree')
+    headers = {'X-Repo-Commit': commit}
     row = next((r for r in files if r[0] == file[3]), None)
-    if not row: return 404, {'X-Error-Code': 'EntryNotFound', 'X-Repo-Commit': commit}, b''
-    headers = {'X-Repo-Commit': commit, 'ETag': f'"{row[3] or row[2]}"', 'Accept-Ranges': 'bytes'}
+    if not row: return 404, {'X-Error-Code': 'EntryNotFound', **headers}, b''
+    headers['ETag'] = f'"{row[3] or row[2]}"'
+    headers['Accept-Ranges'] = 'bytes'
     return 200, headers, (held[name]/row[0]).read_bytes()
 
 # %% ../nbs/00c_hub.ipynb #667bee2d
@@ -307,9 +322,11 @@ def _hub_handler(hub:LocalHub):
             self.row = dict(method=self.command, path=path, status=0, bytes=0, first=0)
             hub.requests.append(self.row)
             fault = _take_fault(hub, path, self.command == 'GET')
-            if not fault['what'].isdigit(): return self.send(*_hub_answer(hub, path), fault)
-            extra = {'Retry-After': '1'} if fault['what'] == '429' else {}
-            self.send(int(fault['what']), {'X-Error-Code': _fault_codes.get(fault['what'], ''), **extra}, b'', fault)
+            what = fault['what']
+            if not what.isdigit(): return self.send(*_hub_answer(hub, path), fault)
+            headers = {'X-Error-Code': _fault_codes.get(what, '')}
+            if what == '429': headers['Retry-After'] = '1'
+            self.send(int(what), headers, b'', fault)
         def send(self, status, headers, data, fault):
             data = _spoil(data, fault['what'], fault['n'])
             total = len(data)
@@ -344,9 +361,11 @@ def check_token_ids(
     if not path.is_file() or not re.search(rb':\s*\d{8}', path.read_bytes()): return     # all numbers in it are small
     spec = read_json(path)
     vocab = spec['model']['vocab']
-    ids = [*(vocab.values() if isinstance(vocab, dict) else ()), *(t['id'] for t in spec.get('added_tokens') or ())]
+    ids = list(vocab.values()) if isinstance(vocab, dict) else []
+    ids += [t['id'] for t in spec.get('added_tokens') or ()]
     most = max(i for i in ids if isinstance(i, int))
-    if most >= 1 << 24: raise ModelFilesError(f'{path} has a token with the id {most:,}: no vocabulary is that large, so the file was altered')
+    if most >= 1 << 24:
+        raise ModelFilesError(f'{path} has a token with the id {most:,}: no vocabulary is that large, so the file was altered')
 
 def _best_weights(names:list[str]) -> tuple[list[str], str]:  # the files, the index that goes with them
     "One kind of weights: safetensors before pickles, one file before shards."
@@ -375,13 +394,21 @@ def _explain(e:Exception, name:str, revision=None, url='') -> str:
     status = getattr(response, 'status_code', None)
     code = getattr(response, 'headers', {}).get('X-Error-Code', '')
     login = 'log in with `hf auth login` or pass token='
-    if code == 'RevisionNotFound': return f'{name} has no revision {revision!r}: its branches and tags are at {url}/{name}/tree/main'
-    if code == 'GatedRepo' or status == 403: return f'{name} is gated ({status}): ask for access at {url}/{name}, then {login}'
-    if code == 'EntryNotFound': return f'{name} lists {str(response.url).rpartition("/")[2]} but does not have it (404): it is being changed just now; call again, what is fetched is kept'
-    if status in (401, 404): return f'{url} has no model {name!r} that you may see ({status}): check the spelling; if it is private, {login}'
-    if status == 429: return 'the Hub asks to slow down (429): wait some minutes and call again, what is fetched is kept'
-    if status: return f'the Hub answered {status} for {name}: call again later, what is fetched is kept'
-    return f'no connection to {url} ({type(e).__name__}: {e}): check the network and call again, what is fetched is kept'
+    kept = 'what is fetched is kept'
+    if code == 'RevisionNotFound':
+        return f'{name} has no revision {revision!r}: its branches and tags are at {url}/{name}/tree/main'
+    if code == 'GatedRepo' or status == 403:
+        return f'{name} is gated ({status}): ask for access at {url}/{name}, then {login}'
+    if code == 'EntryNotFound':
+        file = str(response.url).rpartition('/')[2]
+        return f'{name} lists {file} but does not have it (404): it is being changed just now; call again, {kept}'
+    if status in (401, 404):
+        return f'{url} has no model {name!r} that you may see ({status}): check the spelling; if it is private, {login}'
+    if status == 429:
+        return f'the Hub asks to slow down (429): wait some minutes and call again, {kept}'
+    if status:
+        return f'the Hub answered {status} for {name}: call again later, {kept}'
+    return f'no connection to {url} ({type(e).__name__}: {e}): check the network and call again, {kept}'
 
 def _wait_s(e:Exception, attempt:int) -> float|None:  # None: trying again is no use
     "Seconds until the next attempt: as the server asks, or growing."
@@ -419,7 +446,8 @@ class ByteBar:
         progress:bool|None,  # None: on a terminal only
     ):
         from tqdm.auto import tqdm
-        self.bar = tqdm(total=total, desc=what, unit='B', unit_scale=True, disable=None if progress is None else not progress)
+        self.bar = tqdm(total=total, desc=what, unit='B', unit_scale=True,
+            disable=None if progress is None else not progress)
         self.lock = threading.Lock()
         self.is_stopped = False
     def update(self, n:float=1):
@@ -483,11 +511,14 @@ def _commit(folder:Path):
     old = (read_manifest(folder) or {'files': {}})['files']
     folder.mkdir(parents=True, exist_ok=True)
     for f in coming:
-        if not (partial/f).is_file() or (partial/f).is_symlink(): continue       # right already, or moved before the crash
-        if os.path.lexists(folder/f) and not _may_go(folder/f, old.get(f)): _set_aside(folder/f)
-        os.replace(partial/f, folder/f)
+        new,path = partial/f,folder/f
+        # right already, or moved before the crash
+        if not new.is_file() or new.is_symlink(): continue
+        if os.path.lexists(path) and not _may_go(path, old.get(f)): _set_aside(path)
+        os.replace(new, path)
     for f in old.keys() - coming.keys():                                         # fetched once, gone from this revision
-        if (folder/f).is_file() and _may_go(folder/f, old[f]): (folder/f).unlink()
+        path = folder/f
+        if path.is_file() and _may_go(path, old[f]): path.unlink()
     os.replace(partial/'manifest.json', folder/'manifest.json')
     for p in partial.glob('*.part'): p.unlink()
     try: partial.rmdir()
@@ -500,7 +531,8 @@ def _filling(folder:Path, name:str):
     partial = _partial(folder)
     lock = Path(f'{folder}.lock')
     for place in (folder, partial, lock):
-        if place.is_symlink(): raise ModelFilesError(f'{place} is a link to {os.readlink(place)}: give the place itself, or another name')
+        if place.is_symlink():
+            raise ModelFilesError(f'{place} is a link to {os.readlink(place)}: give the place itself, or another name')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         coming = read_manifest(partial, 'model')
@@ -540,7 +572,8 @@ def _ask_hub(name, revision, token, url) -> tuple[str, dict]:  # the commit; fil
 def _is_right(path:Path, sibling) -> bool:
     "Whether a file here has the content that the Hub has."
     if not path.is_file() or path.stat().st_size != sibling.size: return False
-    return sha256_of(path) == sibling.lfs.sha256 if sibling.lfs else _content_id(path) == sibling.blob_id
+    if sibling.lfs: return sha256_of(path) == sibling.lfs.sha256
+    return _content_id(path) == sibling.blob_id
 
 def _fetch_file(name, sibling, revision, partial:Path, url, headers, bar):
     "One file, whole and right, into the temporary folder."
@@ -581,7 +614,9 @@ def _check_repository(name, names:list[str], wanted:list[str]):
     if any(map(_weight_file.fullmatch, wanted)): return
     other = describe_other(names)
     holds = f'is {other}' if other.startswith('a ') else f'holds {other}'
-    raise ModelFilesError(f'{name} {holds}' if other else f'{name} has no model.safetensors or pytorch_model.bin; it holds: ' + ', '.join(names[:8]))
+    raise ModelFilesError(f'{name} {holds}'
+        if other else f'{name} has no model.safetensors or pytorch_model.bin; it holds: '
+        + ', '.join(names[:8]))
 
 def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint=None, tokenizer=True) -> int:  # bytes that had to be fetched
     "Make `folder` hold what the Hub has for a model, fetching only what is missing, altered or of another revision."
@@ -591,12 +626,18 @@ def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint
     wanted = wanted_files(list(on_hub), tokenizer)
     _check_repository(name, list(on_hub), wanted)
     partial.mkdir(parents=True, exist_ok=True)
-    where = {f: folder/f if _is_right(folder/f, on_hub[f]) else partial/f for f in wanted}
-    todo = [on_hub[f] for f in wanted if where[f] == partial/f and not _is_right(partial/f, on_hub[f])]
+    where = {}
+    todo = []
+    for f in wanted:
+        is_here = _is_right(folder/f, on_hub[f])
+        where[f] = folder/f if is_here else partial/f
+        if not is_here and not _is_right(partial/f, on_hub[f]): todo.append(on_hub[f])
     n_bytes = sum(s.size for s in todo)
     free = shutil.disk_usage(partial).free
-    if n_bytes > free: raise ModelFilesError(f'{name} needs {n_bytes/1e9:.1f} GB more but {folder.parent} has {free/1e9:.1f} GB free: choose another folder')
-    _fetch_files(name, todo, commit, partial, url, token, ByteBar(n_bytes, name, progress))
+    if n_bytes > free:
+        raise ModelFilesError(f'{name} needs {n_bytes/1e9:.1f} GB more but {folder.parent} has {free/1e9:.1f} GB free: choose another folder')
+    bar = ByteBar(n_bytes, name, progress)
+    _fetch_files(name, todo, commit, partial, url, token, bar)
     entries = {f: _entry(where[f], on_hub[f]) for f in wanted}
     write_json(partial/'manifest.json', dict(kind='model', repo=name, revision=commit, asked=revision, files=entries))
     _commit(folder)
@@ -629,18 +670,23 @@ def folder_state(
         raise ModelFilesError(f"{folder} holds {has['repo']}: choose another folder for {repo}, or delete this one")
     if report.bad and (other := describe_other(names)): return f'{folder} holds {other}', report
     if report.bad:
-        return f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in list(report.bad.items())[:3]), report
-    if read_manifest(_partial(folder), 'model'): return f'{folder} was being filled when the download was cut off', report
+        said = [f'{f}: {p}' for f,p in report.bad.items()]
+        return f'{folder} is incomplete: ' + '; '.join(said[:3]), report
+    if read_manifest(_partial(folder), 'model'):
+        return f'{folder} was being filled when the download was cut off', report
     return _revision_problem(folder, has, revision), report
 
 # %% ../nbs/00c_hub.ipynb #c49c7753
 def _note_times(folder:Path, manifest:dict):
     "After a copy the times are new: note them, so that the files are not hashed at each load."
     if manifest.get('kind') != 'model' or 'repo' not in manifest: return
-    times = {f: (folder/f).stat().st_mtime_ns for f in manifest['files']}
-    if all(times[f] == e.get('mtime_ns') for f,e in manifest['files'].items()): return
-    for f,e in manifest['files'].items(): e['mtime_ns'] = times[f]
-    write_json(folder/'manifest.json', manifest)
+    is_new = False
+    for f,entry in manifest['files'].items():
+        time_ns = (folder/f).stat().st_mtime_ns
+        if entry.get('mtime_ns') == time_ns: continue
+        entry['mtime_ns'] = time_ns
+        is_new = True
+    if is_new: write_json(folder/'manifest.json', manifest)
 
 def fetch_model(
     name:str,                # a name on the Hub
@@ -654,10 +700,13 @@ def fetch_model(
     folder = Path(folder)
     with _filling(folder, name):
         kind = (read_manifest(folder) or {'kind': 'model'})['kind']
-        if kind != 'model': raise ModelFilesError(f'{folder} holds a folder of kind {kind!r}: choose another folder for {name}')
+        if kind != 'model':
+            raise ModelFilesError(
+                f'{folder} holds a folder of kind {kind!r}: choose another folder for {name}')
         wrong,report = folder_state(folder, revision, name)
         has = (report and report.manifest) or {}
-        is_whole = not wrong and (has_tokenizer(folder) or not tokenizer) and (not full or check_folder(folder, full=True).ok)
+        is_whole = not wrong and (has_tokenizer(folder) or not tokenizer) and (not full
+            or check_folder(folder, full=True).ok)
         held = has.get('revision')
         wanted = revision or (held if isinstance(held, str) else None)
         if not is_whole: return _fetch(name, folder, wanted, tokenizer=tokenizer, **net)
@@ -667,8 +716,11 @@ def fetch_model(
 # %% ../nbs/00c_hub.ipynb #90da13cf
 def _cache_dir() -> Path:
     "Where Hugging Face's tools keep their common cache."
-    home = os.environ.get('HF_HOME') or Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'huggingface'
-    return Path(os.environ.get('HF_HUB_CACHE') or os.environ.get('HUGGINGFACE_HUB_CACHE') or Path(home)/'hub').expanduser()
+    env = os.environ.get
+    caches = env('XDG_CACHE_HOME') or Path.home()/'.cache'
+    home = env('HF_HOME') or Path(caches)/'huggingface'
+    cache = env('HF_HUB_CACHE') or env('HUGGINGFACE_HUB_CACHE') or Path(home)/'hub'
+    return Path(cache).expanduser()
 
 def cached_snapshot(
     name:str,                # a name on the Hub
@@ -677,15 +729,18 @@ def cached_snapshot(
     "The folder where the common cache keeps a model."
     repo = _cache_dir()/('models--' + name.replace('/', '--'))
     ref = repo/'refs'/(revision or 'main')
-    commit = ref.read_text().strip() if ref.is_file() else revision or ''
-    return repo/'snapshots'/commit if commit and (repo/'snapshots'/commit).is_dir() else None
+    commit = ref.read_text().strip() if ref.is_file() else revision
+    if not commit: return None
+    snapshot = repo/'snapshots'/commit
+    return snapshot if snapshot.is_dir() else None
 
 def is_offline(
     offline:bool|None=None,  # None: as HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE says
 ) -> bool:
     "Whether the network is switched off."
     if offline is not None: return offline
-    return any(os.environ.get(k, '').upper() in ('1', 'ON', 'YES', 'TRUE') for k in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'))
+    return any(os.environ.get(k, '').upper() in ('1', 'ON', 'YES', 'TRUE')
+        for k in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'))
 
 # %% ../nbs/00c_hub.ipynb #1f120426
 def fetch_to_cache(
@@ -699,13 +754,15 @@ def fetch_to_cache(
     from huggingface_hub import hf_hub_download, snapshot_download
     from tqdm.auto import tqdm
     class Bar(tqdm):
-        def __init__(self, *args, **kw): super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
+        def __init__(self, *args, **kw):
+            super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
     url = _hub_url(endpoint)
     kw = dict(endpoint=url, token=token, cache_dir=_cache_dir())
     commit,on_hub = _ask_hub(name, revision, token, url)
     wanted = wanted_files(list(on_hub))
     _check_repository(name, list(on_hub), wanted)
-    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted, tqdm_class=Bar, **kw), name, revision, url))
+    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted,
+                tqdm_class=Bar, **kw), name, revision, url))
     for f in check_folder(folder).bad:
         _persist(lambda: hf_hub_download(name, f, revision=commit, force_download=True, **kw), name, revision, url)
     return folder
@@ -742,7 +799,8 @@ def copy_from_cache(
             shutil.copyfile(snapshot/f, partial/f)
             stat = (partial/f).stat()
             entries[f] = dict(size=stat.st_size, sha256=sha256_of(partial/f), mtime_ns=stat.st_mtime_ns)
-        write_json(partial/'manifest.json', dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
+        write_json(partial/'manifest.json',
+            dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
         _commit(folder)
 
 # %% ../nbs/00c_hub.ipynb #1a3e5aa9
@@ -763,7 +821,9 @@ def fetch_data_files(
     about = _persist(lambda: HfApi(url, token).dataset_info(name, revision=revision), name, revision, url)
     there = [s.rfilename for s in about.siblings]
     wanted = sorted(fnmatch.filter(there, pattern))
-    if not wanted: raise ModelFilesError(f'the dataset {name} has no file {pattern}; it has: {", ".join(sorted(there)[:20])}')
+    if not wanted:
+        raise ModelFilesError(
+            f'the dataset {name} has no file {pattern}; it has: {", ".join(sorted(there)[:20])}')
     kw = dict(repo_type='dataset', revision=about.sha, token=token, endpoint=url, cache_dir=_cache_dir())
     for f in wanted: yield Path(_persist(lambda: hf_hub_download(name, f, **kw), name, revision, url))
 
@@ -772,6 +832,8 @@ def _cached_data_files(name:str, pattern:str) -> list[Path]:
     repo = _cache_dir()/('datasets--' + name.replace('/', '--'))
     places = sorted((repo/'snapshots').glob('*'), key=lambda p: p.stat().st_mtime, reverse=True)
     found = next((files for p in places if (files := sorted(p.glob(pattern)))), [])
-    if not found: raise ModelFilesError(f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
+    if not found:
+        raise ModelFilesError(
+            f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
     return found
 

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from .finetune import KNOWN_MODELS, ModelSettings, TrainingConfig, _same_model, adapter_targets, resolve_model
-from .loader import MemoryEstimate, _bytes_of, _config_of, _live_bytes
+from .loader import MemoryEstimate, _bytes_of, _config_of, _live_bytes, _without_memory
 from .lora import add_lora, lora_layers
 from .runtime import quiet
 
@@ -46,12 +46,21 @@ def _most_of_a_step(model, length:int) -> int:
     return live.most
 
 @lru_cache
-def _rehearsed(shape:str, kind:type, n_layer:int, length:int, dtype:str, r:int, wanted:tuple, checkpointing:bool) -> dict:
+def _rehearsed(shape:str, kind:type, n_layer:int, length:int, dtype:str, *how) -> dict:
     "Bytes of weights and of a step, numbers in adapters, of a model of so many layers."
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from transformers import AutoModelForCausalLM
     config = _with_layers(kind(**json.loads(shape)), n_layer)
-    with quiet(), FakeTensorMode(), torch.device('cpu'):
+    try: return _rehearse_adapters(config, length, dtype, *how)
+    except RuntimeError as e:
+        if 'BF16' not in str(e) or dtype == 'bfloat16': raise
+    # torch rehearses mixtures of experts in this dtype only
+    half = _rehearse_adapters(config, length, 'bfloat16', *how)
+    times = getattr(torch, dtype).itemsize/2
+    return half | dict(weights=times*half['weights'], step=times*half['step'])
+
+def _rehearse_adapters(config, length:int, dtype:str, r:int, wanted:tuple, checkpointing:bool) -> dict:
+    "One step of fine-tuning on tensors without memory."
+    from transformers import AutoModelForCausalLM
+    with quiet(), _without_memory():
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).train()
         weights = _bytes_of([*model.parameters(), *model.buffers()])
         add_lora(model, r, r, 0., adapter_targets(model, wanted))
@@ -177,7 +186,8 @@ def model_table(
     for name,known in KNOWN_MODELS.items():
         whole = _weights_of(name, False)
         four = _weights_of(name, True)
-        row = dict(name=name, parameters=f'{whole/2e9:.2f} B', bf16=f'{whole/1e9:.1f} GB', four_bit=f'{four/1e9:.1f} GB')
+        row = dict(name=name, parameters=f'{whole/2e9:.2f} B', bf16=f'{whole/1e9:.1f} GB',
+            four_bit=f'{four/1e9:.1f} GB')
         row['context'] = known.shape['max_position_embeddings']
         row['licence'] = known.licence
         row['gated'] = known.is_gated

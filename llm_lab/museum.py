@@ -30,8 +30,13 @@ def _mypt_qkv(state:dict, at:str, kind:str, n_head:int):
     "Query, key and value of a block, stacked, whether it kept them head by head or fused; None: it has none."
     import torch
     if f'{at}sa.qkv.weight' in state: return state.get(f'{at}sa.qkv.{kind}')
-    names = [f'{at}sa.heads.{h}.{n}.{kind}' for n in ('query', 'key', 'value') for h in range(n_head)]
-    return torch.cat([state[n] for n in names]) if names[0] in state else None
+    parts = []
+    for n in ('query', 'key', 'value'):
+        for h in range(n_head):
+            name = f'{at}sa.heads.{h}.{n}.{kind}'
+            if name not in state: return None
+            parts.append(state[name])
+    return torch.cat(parts)
 
 _mypt_gpt2 = {'sa.proj': 'attn.c_proj', 'fwd.net.0': 'mlp.c_fc', 'fwd.net.2': 'mlp.c_proj', 'ln1': 'ln_1', 'ln2': 'ln_2'}
 _mypt_llama = {'sa.proj': 'self_attn.o_proj', 'fwd.w_gate': 'mlp.gate_proj', 'fwd.w_up': 'mlp.up_proj', 'fwd.w_down': 'mlp.down_proj'}
@@ -42,23 +47,33 @@ def _mypt_gpt2_block(state:dict, i:int, config:dict) -> dict:
     out = {}
     for kind in ('weight', 'bias'):
         found = {'attn.c_attn': _mypt_qkv(state, at, kind, config['n_head'])}
-        found |= {theirs: state.get(f'{at}{ours}.{kind}') for ours,theirs in _mypt_gpt2.items()}
+        for ours,theirs in _mypt_gpt2.items():
+            found[theirs] = state.get(f'{at}{ours}.{kind}')
         for name,w in found.items():
-            if w is None: w = out[f'{name}.weight'].new_zeros(out[f'{name}.weight'].shape[-1])
+            if w is None:                         # only a bias is ever missing
+                weight = out[f'{name}.weight']
+                w = weight.new_zeros(weight.shape[-1])
             out[f'{name}.{kind}'] = w.T if w.ndim == 2 else w
     return {f'transformer.h.{i}.{name}': w for name,w in out.items()}
 
 def _mypt_llama_block(state:dict, i:int, config:dict) -> dict:
     "One block under Llama's names; biases it lacks are zero."
     at = f'blocks.{i}.'
-    out = {'input_layernorm.weight': state[f'{at}ln1.weight'], 'post_attention_layernorm.weight': state[f'{at}ln2.weight']}
-    for kind in ('weight', 'bias') if config.get('bias') else ('weight',):
+    C = config['n_embd']
+    norm = state[f'{at}ln1.weight']
+    out = {'input_layernorm.weight': norm}
+    out['post_attention_layernorm.weight'] = state[f'{at}ln2.weight']
+    kinds = ('weight', 'bias') if config.get('bias') else ('weight',)
+    for kind in kinds:
         qkv = _mypt_qkv(state, at, kind, config['n_head'])
-        if qkv is None: qkv = out['input_layernorm.weight'].new_zeros(3*config['n_embd'])
-        for n,piece in zip('qkv', qkv.split(config['n_embd'])): out[f'self_attn.{n}_proj.{kind}'] = piece
+        if qkv is None: qkv = norm.new_zeros(3*C)
+        for n,piece in zip('qkv', qkv.split(C)):
+            out[f'self_attn.{n}_proj.{kind}'] = piece
         for ours,theirs in _mypt_llama.items():
             w = state.get(f'{at}{ours}.{kind}')
-            out[f'{theirs}.{kind}'] = state[f'{at}{ours}.weight'].new_zeros(len(state[f'{at}{ours}.weight'])) if w is None else w
+            weight = state[f'{at}{ours}.weight']
+            if w is None: w = weight.new_zeros(len(weight))
+            out[f'{theirs}.{kind}'] = w
     return {f'model.layers.{i}.{name}': w for name,w in out.items()}
 
 def _check_mypt(state:dict, config:dict, is_llama:bool):
@@ -92,11 +107,16 @@ def from_mypt(
     out = {'lm_head.weight': head}
     for i in range(config['n_layer']): out |= one_block(state, i, config)
     if is_llama:
-        out |= {'model.embed_tokens.weight': table, 'model.norm.weight': gamma}
-        return given | dict(arch='llama', bias=bool(config.get('bias')), n_inner=len(state['blocks.0.fwd.w_gate.weight']),
-                            norm_eps=1e-6, rope_theta=config.get('rope_theta', 10000.0)), out
-    out |= {'transformer.wte.weight': table, 'transformer.wpe.weight': state['position_embedding_table.weight'],
-            'transformer.ln_f.weight': gamma, 'transformer.ln_f.bias': beta}
+        out['model.embed_tokens.weight'] = table
+        out['model.norm.weight'] = gamma
+        n_inner = len(state['blocks.0.fwd.w_gate.weight'])
+        theta = config.get('rope_theta', 10000.0)
+        given |= dict(arch='llama', bias=bool(config.get('bias')), n_inner=n_inner, norm_eps=1e-6, rope_theta=theta)
+        return given, out
+    out['transformer.wte.weight'] = table
+    out['transformer.wpe.weight'] = state['position_embedding_table.weight']
+    out['transformer.ln_f.weight'] = gamma
+    out['transformer.ln_f.bias'] = beta
     has_heads = 'blocks.0.sa.heads.0.key.weight' in state
     return given | dict(arch='gpt2', bias=True, activation='relu' if has_heads else 'gelu'), out
 
@@ -123,57 +143,97 @@ def from_nanogpt(
     table = out['transformer.wte.weight']
     is_tied = bool(torch.equal(out.get('lm_head.weight', table), table))
     given = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
-    return given | dict(vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)), tie_weights=is_tied), out
+    return given | dict(vocab_size=len(table), arch='gpt2', activation='gelu',
+        bias=bool(args.get('bias', True)), tie_weights=is_tied), out
 
 # %% ../nbs/04a_museum.ipynb #6e5d1315
 def _halves(w, n_head:int):
     "Rows of each head from neighbouring pairs (0,1, 2,3 …) to halves (0,2,4 … 1,3,5 …)."
-    return w.reshape(n_head, -1, 2, w.shape[-1]).transpose(0, 2, 1, 3).reshape(w.shape)
+    C = w.shape[-1]
+    pairs = w.reshape(n_head, -1, 2, C)
+    return pairs.transpose(0, 2, 1, 3).reshape(w.shape)
+
+_llama2c_sizes = ('C', 'n_inner', 'L', 'H', 'KV', 'V', 'T')
 
 def _llama2c_header(path:Path) -> dict:
     "The sizes at the head of a file, and where the numbers begin."
     with open(path, 'rb') as f: head = f.read(256)
     if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
-    version = struct.unpack('<i', head[4:8])[0] if head[:4] == b'24ka' else 0
-    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
-    numbers = struct.unpack('<7i', head[8:36] if version else head[:28])
-    h = dict(zip(('C', 'n_inner', 'L', 'H', 'KV', 'V', 'T'), numbers))
-    h |= dict(version=version, shared=bool(head[36]) if version else h['V'] > 0, start=256 if version else 28)
+    version = 0
+    if head[:4] == b'24ka': version = int.from_bytes(head[4:8], 'little', signed=True)
+    if version not in (0, 1):
+        raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
+    at = 8 if version else 0
+    numbers = struct.unpack('<7i', head[at:at+28])
+    h = dict(zip(_llama2c_sizes, numbers))
+    h['version'] = version
+    h['start'] = 256 if version else 28
+    h['shared'] = bool(head[36]) if version else h['V'] > 0      # version 0 says it by the sign
     h['V'] = abs(h['V'])
-    if min(h[k] for k in ('C', 'n_inner', 'L', 'H', 'KV', 'V', 'T')) <= 0 or h['C'] % h['H']:
+    smallest = min(h[k] for k in _llama2c_sizes)
+    if smallest <= 0 or h['C'] % h['H']:
         raise ValueError(f'{path} is no llama2.c model: its header says width {h["C"]}, {h["L"]} layers, {h["H"]} heads, {h["V"]} tokens')
     return h
+
+_llama2c_order = ('norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up')      # of version 1
 
 def _llama2c_shapes(h:dict) -> dict:
     "Every array of a file and its shape, in the order they stand there."
     C,L,V,n_inner = h['C'],h['L'],h['V'],h['n_inner']
     D = C//h['H']
-    shapes = dict(table=(V, C), norm_1=(L, C), q=(L, C, C), k=(L, h['KV']*D, C), v=(L, h['KV']*D, C), o=(L, C, C), norm_2=(L, C),
-                  gate=(L, n_inner, C), down=(L, C, n_inner), up=(L, n_inner, C), norm=(C,))
-    if h['version']:
-        order = ('norm_1', 'norm_2', 'norm', 'table', 'q', 'k', 'v', 'o', 'gate', 'down', 'up')
-        shapes = {n: shapes[n] for n in order}
+    n_kv = h['KV']*D
+    shapes = dict(
+        table=(V, C),
+        norm_1=(L, C),
+        q=(L, C, C),
+        k=(L, n_kv, C),
+        v=(L, n_kv, C),
+        o=(L, C, C),
+        norm_2=(L, C),
+        gate=(L, n_inner, C),
+        down=(L, C, n_inner),
+        up=(L, n_inner, C),
+        norm=(C,))
+    if h['version']: shapes = {n: shapes[n] for n in _llama2c_order}
     else: shapes['angles'] = (2, h['T'], D//2)        # tables that version 1 computes anew
-    return shapes if h['shared'] else shapes | dict(head=(V, C))
+    if not h['shared']: shapes['head'] = (V, C)
+    return shapes
 
 def _llama2c_arrays(path:Path, h:dict) -> dict:
     "The arrays of a file by name."
     import numpy as np
     shapes = _llama2c_shapes(h)
-    want = h['start'] + 4*sum(map(math.prod, shapes.values()))
+    counts = [math.prod(s) for s in shapes.values()]
+    want = h['start'] + 4*sum(counts)
     size = path.stat().st_size
-    if size != want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {want:,}: it was cut short or altered')
+    if size != want:
+        raise ValueError(
+            f'{path} has {size:,} bytes, its header asks for {want:,}: it was cut short or altered')
     numbers = np.fromfile(path, '<f4', offset=h['start'])
-    ends = np.cumsum([math.prod(s) for s in shapes.values()])
-    return {n: part.reshape(shapes[n]) for n,part in zip(shapes, np.split(numbers, ends[:-1]))}
+    arrays = {}
+    at = 0
+    for (name,shape),n in zip(shapes.items(), counts):
+        arrays[name] = numbers[at:at+n].reshape(shape)
+        at += n
+    return arrays
+
+_llama2c_blocks = dict(
+    norm_1='input_layernorm',
+    q='self_attn.q_proj',
+    k='self_attn.k_proj',
+    v='self_attn.v_proj',
+    o='self_attn.o_proj',
+    norm_2='post_attention_layernorm',
+    gate='mlp.gate_proj',
+    down='mlp.down_proj',
+    up='mlp.up_proj')
 
 def _llama2c_block(w:dict, i:int, h:dict) -> dict:
     "One block under Llama's names."
-    out = {'input_layernorm': w['norm_1'][i], 'post_attention_layernorm': w['norm_2'][i],
-           'self_attn.q_proj': _halves(w['q'][i], h['H']), 'self_attn.k_proj': _halves(w['k'][i], h['KV']),
-           'self_attn.v_proj': w['v'][i], 'self_attn.o_proj': w['o'][i]}
-    out |= {f'mlp.{n}_proj': w[n][i] for n in ('gate', 'up', 'down')}
-    return {f'model.layers.{i}.{n}.weight': a for n,a in out.items()}
+    here = {n: a[i] for n,a in w.items() if n in _llama2c_blocks}
+    here['q'] = _halves(here['q'], h['H'])
+    here['k'] = _halves(here['k'], h['KV'])
+    return {f'model.layers.{i}.{_llama2c_blocks[n]}.weight': a for n,a in here.items()}
 
 def read_llama2c(
     path:Path,  # a .bin file, version 0 or 1
@@ -182,11 +242,21 @@ def read_llama2c(
     import numpy as np, torch
     h = _llama2c_header(Path(path))
     w = _llama2c_arrays(Path(path), h)
-    out = {'model.embed_tokens.weight': w['table'], 'model.norm.weight': w['norm']}
+    out = {'model.embed_tokens.weight': w['table']}
+    out['model.norm.weight'] = w['norm']
     if not h['shared']: out['lm_head.weight'] = w['head']
     for i in range(h['L']): out |= _llama2c_block(w, i, h)
-    given = dict(vocab_size=h['V'], block_size=h['T'], n_layer=h['L'], n_head=h['H'], n_kv_head=h['KV'], n_embd=h['C'],
-                 n_inner=h['n_inner'], arch='llama', tie_weights=h['shared'], norm_eps=1e-5)
+    given = dict(
+        vocab_size=h['V'],
+        block_size=h['T'],
+        n_layer=h['L'],
+        n_head=h['H'],
+        n_kv_head=h['KV'],
+        n_embd=h['C'],
+        n_inner=h['n_inner'],
+        arch='llama',
+        tie_weights=h['shared'],
+        norm_eps=1e-5)
     return given, {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in out.items()}
 
 # %% ../nbs/04a_museum.ipynb #7e8a994d
@@ -205,9 +275,14 @@ def _llama2c_pieces(path:Path) -> tuple:
 
 def _merges(vocab:dict, scores:list) -> list:
     "Pairs of pieces whose union is a piece, the highest score first."
-    by_score = sorted(vocab.items(), key=lambda pi: -scores[pi[1]])
-    whole = [p for p,i in by_score if i > 2 and not re.fullmatch('<0x..>', p)]
-    return [(p[:k], p[k:]) for p in whole for k in range(1, len(p)) if p[:k] in vocab and p[k:] in vocab]
+    whole = [p for p,i in vocab.items() if i > 2 and not re.fullmatch('<0x..>', p)]
+    whole.sort(key=lambda p: -scores[vocab[p]])
+    pairs = []
+    for p in whole:
+        for k in range(1, len(p)):
+            a,b = p[:k],p[k:]
+            if a in vocab and b in vocab: pairs.append((a, b))
+    return pairs
 
 def _llama2c_tokenizer(path:Path, vocab_size:int):
     "A `tokenizers` object for llama2.c's tokenizer file."
@@ -216,11 +291,15 @@ def _llama2c_tokenizer(path:Path, vocab_size:int):
     if len(pieces) != vocab_size: raise ValueError(f'{path} has {len(pieces)} tokens but the model {vocab_size}')
     pieces[:3] = '<unk>', '<s>', '</s>'
     vocab = {p.replace(' ', '▁'): i for i,p in enumerate(pieces)}
-    tok = Tokenizer(models.BPE(vocab, _merges(vocab, scores), unk_token='<unk>', fuse_unk=True, byte_fallback=True))
-    tok.normalizer = normalizers.Sequence([normalizers.Prepend('▁'), normalizers.Replace(' ', '▁')])
-    tok.decoder = decoders.Sequence([decoders.Replace('▁', ' '), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(' ', 1, 0)])
+    bpe = models.BPE(vocab, _merges(vocab, scores), unk_token='<unk>', fuse_unk=True, byte_fallback=True)
+    tok = Tokenizer(bpe)
+    before = normalizers.Prepend('▁'),normalizers.Replace(' ', '▁')
+    tok.normalizer = normalizers.Sequence(list(before))
+    back = decoders.Replace('▁', ' '),decoders.ByteFallback(),decoders.Fuse(),decoders.Strip(' ', 1, 0)
+    tok.decoder = decoders.Sequence(list(back))
     tok.add_special_tokens(pieces[:3])
-    tok.post_processor = processors.TemplateProcessing(single='<s> $A', special_tokens=[('<s>', 1)])     # as llama2.c begins every text
+    # as llama2.c begins every text
+    tok.post_processor = processors.TemplateProcessing(single='<s> $A', special_tokens=[('<s>', 1)])
     return tok
 
 def _word_tokenizer(words:list):
@@ -241,21 +320,30 @@ def _as_ours(tok):
         tok.save(str(Path(folder)/'tokenizer.json'))
         return Tokenizer.load(folder)
 
-def _mypt_tokenizer(saved:dict):
+def _check_count(n:int, vocab_size:int):
+    "A vocabulary of characters or words has as many as the model it was made for."
+    if vocab_size and n != vocab_size:
+        raise ValueError(f'the vocabulary has {n} tokens but the model {vocab_size}: one of them was altered, or belongs to another model')
+
+def _mypt_tokenizer(saved:dict, vocab_size:int):
     "The tokenizer that MyPT noted: its characters, or the name of a known one."
     from llm_lab.tokenizer import Tokenizer
     chars = saved.get('chars')
     if chars:
-        if list(chars) != sorted(set(chars)): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
+        _check_count(len(chars), vocab_size)
+        if list(chars) != sorted(set(chars)):
+            raise ValueError(
+                'the characters of this checkpoint are not in order, so their ids cannot be told')
         return Tokenizer('char', text=''.join(chars), special_tokens=())
     try: return Tokenizer(saved['token_kind'])
     except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=4)
 
-def _nanogpt_tokenizer(meta:Path):
+def _nanogpt_tokenizer(meta:Path, vocab_size:int):
     "The characters or words in a nanoGPT `meta.pkl`."
     from llm_lab.tokenizer import Tokenizer
     found = load_pickle(meta)
     words = [found['itos'][i] for i in range(len(found['itos']))]
+    _check_count(len(words), vocab_size)
     return _as_ours(_word_tokenizer(words)) if any(len(w) != 1 for w in words) else Tokenizer('char', path=meta)
 
 def old_tokenizer(
@@ -265,11 +353,11 @@ def old_tokenizer(
     "The tokenizer of an old checkpoint."
     from llm_lab.tokenizer import Tokenizer
     if source is None or hasattr(source, 'vocab_size'): return source
-    if isinstance(source, dict): return _mypt_tokenizer(source)
+    if isinstance(source, dict): return _mypt_tokenizer(source, vocab_size)
     path = Path(source)
     if path.suffix == '.bin': return _as_ours(_llama2c_tokenizer(path, vocab_size))
     meta = path/'meta.pkl' if path.is_dir() else path
-    if meta.suffix == '.pkl' and meta.is_file(): return _nanogpt_tokenizer(meta)
+    if meta.suffix == '.pkl' and meta.is_file(): return _nanogpt_tokenizer(meta, vocab_size)
     return Tokenizer.load(path)
 
 # %% ../nbs/04a_museum.ipynb #b73a81fd
@@ -278,7 +366,9 @@ def old_checkpoint(
 ) -> Path|None:   # the folder or file that holds the model; None: there is none
     "An old checkpoint lying flat in a run's folder."
     if (folder/'model.pt').exists() and (folder/'config.json').exists(): return folder
-    return next((folder/n for n in ('latest.pt', 'final.pt', 'ckpt.pt') if (folder/n).exists()), None)
+    for name in ('latest.pt', 'final.pt', 'ckpt.pt'):
+        if (folder/name).exists(): return folder/name
+    return None
 
 def _build(read:tuple, tokenizer, changes:dict|None, step=None, eval_loss=None):
     "A GPT from (fields, weights), with its progress as far as it was recorded."
@@ -296,15 +386,18 @@ def _read_bin(path:Path, tokenizer, changes):
     "A llama2.c file, with the tokenizer beside it."
     read = read_llama2c(path)
     V = read[0]['vocab_size']
-    beside = [p for n in (f'tok{V}.bin', 'tokenizer.bin') if (p := path.parent/n).exists()]
-    return _build(read, old_tokenizer(tokenizer or (beside or [None])[0], V), changes)
+    for name in (f'tok{V}.bin', 'tokenizer.bin'):
+        beside = path.parent/name
+        if tokenizer is None and beside.exists(): tokenizer = beside
+    return _build(read, old_tokenizer(tokenizer, V), changes)
 
 def _read_bundle(folder:Path, state:dict, tokenizer, changes):
     "MyPT's folder: weights in model.pt, the rest in JSON files beside it."
     def beside(name): return read_json(folder/name) if (folder/name).exists() else None
     read = from_mypt(state, read_json(folder/'config.json'))
     progress = beside('training_state.json') or {}
-    return _build(read, old_tokenizer(tokenizer or beside('tokenizer.json')), changes, progress.get('step'))
+    tokenizer = old_tokenizer(tokenizer or beside('tokenizer.json'), read[0]['vocab_size'])
+    return _build(read, tokenizer, changes, progress.get('step'))
 
 def _read_pt(path:Path, tokenizer, changes):
     "A .pt file of MyPT or nanoGPT."
@@ -313,11 +406,13 @@ def _read_pt(path:Path, tokenizer, changes):
     if not isinstance(found, dict): raise ValueError(f'{path} holds a {type(found).__name__}: not a layout we know')
     if 'model_state_dict' in found:
         read = from_mypt(found['model_state_dict'], found['config'])
-        return _build(read, old_tokenizer(tokenizer or found.get('tokenizer')), changes, found.get('step'))
+        tokenizer = old_tokenizer(tokenizer or found.get('tokenizer'), read[0]['vocab_size'])
+        return _build(read, tokenizer, changes, found.get('step'))
     if 'model_args' in found:
         beside = folder if (folder/'meta.pkl').exists() else None
         read = from_nanogpt(found['model'], found['model_args'])
-        return _build(read, old_tokenizer(tokenizer or beside), changes, found.get('iter_num'), found.get('best_val_loss'))
+        tokenizer = old_tokenizer(tokenizer or beside, read[0]['vocab_size'])
+        return _build(read, tokenizer, changes, found.get('iter_num'), found.get('best_val_loss'))
     state = found.get('state_dict', found)
     is_mypt = any(str(k).endswith('token_embedding_table.weight') for k in state)
     if is_mypt and (folder/'config.json').exists(): return _read_bundle(folder, state, tokenizer, changes)
@@ -330,9 +425,11 @@ def read_old(
 ):                            # a GPT
     "A model from a checkpoint that is not ours."
     path = Path(path)
+    if not path.exists(): raise FileNotFoundError(f'{path} is not there: give the file or folder of a checkpoint')
     if path.is_dir():
         old = old_checkpoint(path)
-        if old is None: raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
+        if old is None:
+            raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
                                          f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
         path = path/'model.pt' if old == path else old
     read = _read_bin if path.suffix == '.bin' else _read_pt
@@ -346,10 +443,11 @@ def convert_legacy_checkpoint(
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
 ) -> Path:          # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere; nothing that is in the way is removed."
-    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, find_model
+    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, resolve_model
     from llm_lab.opening import read_model
-    source = find_model(path)
+    source = resolve_model(path)
     out = check_output(out, 'checkpoint', source=source)
-    model,_ = read_model(source, verify=True, tokenizer=tokenizer)         # what is damaged must not be vouched for anew
+    # what is damaged must not be vouched for anew
+    model,_ = read_model(source, verify=True, tokenizer=tokenizer)
     write_folder(out, checkpoint_files(model), 'checkpoint', _progress(_run_values(model)))
     return out

@@ -19,6 +19,7 @@ from .hub import ModelFilesError, fetch_data_files
 from .lines import losing
 from .reading import find_files, iter_file, iter_lines, open_bytes
 from .runtime import quiet
+from .tokenizer import front_id
 
 # %% ../nbs/05b_pairs.ipynb #bab0a4b6
 def _json_rows(path:Path, options:dict) -> list:
@@ -279,12 +280,17 @@ def _as_theirs(tokenizer):
 
 def _start_ids(tokenizer) -> list[int]:
     "The ids a tokenizer puts before any text (a BOS for some models)."
-    ids = tokenizer('a')['input_ids']
-    return [ids[0]] if ids and ids[0] == tokenizer.bos_token_id else []
+    first = front_id(tokenizer)
+    return [] if first is None else [first]
 
 def _ids(tokenizer, text:str) -> list[int]:
     "A text and nothing around it."
-    return tokenizer(text, add_special_tokens=False)['input_ids'] if text else []
+    if not text: return []
+    try: return tokenizer(text, add_special_tokens=False)['input_ids']
+    except Exception as e:
+        if 'Missing [UNK]' not in str(e): raise
+    raise ValueError(f'the tokenizer of this model has no token for some character of {text[:40]!r}: '
+                     'train on text with the characters that it was made from')
 
 def _end_ids(tokenizer) -> list[int]:
     "The id that ends an answer, if there is one."
@@ -389,7 +395,8 @@ def asked_as(
     if form is None or form.kind == 'text': return None
     if form.kind == 'template' and not getattr(tokenizer, 'chat_template', None):
         from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+        # a readable GPT's own tokenizer knows no template
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return partial(_asked_ids, form, tokenizer)
 
 def _asked_ids(form:PromptForm, tokenizer, prompt:str) -> list[int]:
@@ -483,7 +490,8 @@ def encode_examples(
         made = _template_row(tokenizer, turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
         _check_doubled(made[0], made[1], tokenizer, i)
         ids,counts,n_prompt,n_answer = _fit(*made, max_length, from_front=len(turns) > 2)
-        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)   # the end token is none of the answer's own
+        # the end token is none of the answer's own
+        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)
         rows['input_ids'].append(ids)
         rows['labels'].append([t if c else -100 for t,c in zip(ids, counts)])
         rows['n_cut_prompt'].append(n_prompt)

@@ -334,6 +334,16 @@ def _reason(what:str, given:object, why:str) -> str:
     if given is not None: why = 'given by hand'
     return f'{what}: {why}'
 
+def _why_held(held:dict, read:float) -> dict:
+    "Why dropout and merge dropout are used or left out where the text is read so often."
+    seldom = 'the text is read so seldom that nothing needs holding back'
+    costs = 'the text is read several times, but it would cost time to read it as often'
+    dropout = costs if held['merge_dropout'] or read >= 3 else seldom
+    merge_dropout = seldom
+    if held['dropout']: dropout = 'the text is read as often as it may be, and time is left for what this costs'
+    if held['merge_dropout']: merge_dropout = 'the text is read several times, and this costs no time'
+    return dict(dropout=dropout, merge_dropout=merge_dropout)
+
 def _reasons(
     s:RunSettings,    # what was asked for
     facts:TextFacts,  # of the text
@@ -353,10 +363,8 @@ def _reasons(
         why = 'more would teach its wording, not its language; minutes that are left over are not used'
         yield _reason(f'the text is read {limit:g} times', s.passes, why)
     else: yield f'the text is read {passes:.2g} times: that is what the minutes allow'
-    if not any(held.values()): why = 'the text is read so seldom that nothing needs holding back'
-    else: why = 'the text is read several times; dropout costs time, merge dropout does not'
-    for name,share in held.items():
-        yield _reason(f'{name.replace("_", " ")} {share:g}', getattr(s, name), why)
+    for name,why in _why_held(held, min(passes, limit)).items():
+        yield _reason(f'{name.replace("_", " ")} {held[name]:g}', getattr(s, name), why)
 
 # %% ../nbs/08b_plan.ipynb #c2d79981
 def plan_shape(
@@ -394,7 +402,7 @@ def _fit_shape(s:RunSettings, facts:TextFacts, limit:float, speed:float) -> tupl
     held = dict(
         dropout=given_or(s.dropout, dropout),
         merge_dropout=given_or(s.merge_dropout, merge_dropout))
-    shape,n_tokens,passes = tried(**held)                              # where nothing is drawn at random there is time for more
+    shape,n_tokens,passes = tried(**held)  # where nothing is drawn at random there is time for more
     return shape, n_tokens, passes, held, given_or(s.weight_decay, weight_decay)
 
 def plan_run(

@@ -10,7 +10,7 @@ __all__ = ['fingerprint', 'Run', 'share', 'count_bytes', 'save_table', 'write_pa
            'say_training', 'finish_run']
 
 # %% ../nbs/08a_run.ipynb #e88c97b1
-import math, os, platform, shlex, signal, tempfile, threading, time
+import math, os, platform, shlex, tempfile, time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
@@ -22,7 +22,7 @@ from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json,
 from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_speed, measure_text,
     plan_lines, plan_run)
 from .reading import ReadingOptions
-from .runtime import PeakMemory, quiet
+from .runtime import PeakMemory, _on_signals, quiet
 
 # %% ../nbs/08a_run.ipynb #0ecddf8c
 def fingerprint(
@@ -48,7 +48,9 @@ def _run_name(settings:RunSettings, name:Optional[str]) -> str:
 def _differences(old:dict, new:dict) -> list[str]:
     "In what two runs differ, in words."
     was,asked = old['settings'],new['settings']
-    was.setdefault('reading', {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})   # what runs of 0.1 say
+    # what runs of 0.1 say
+    was.setdefault('reading',
+        {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})
     differ = []
     for k,v in asked.items():
         if was.get(k) != v: differ.append(f'{k} ({was.get(k)!r} there, {v!r} asked)')
@@ -90,7 +92,8 @@ class Run:
         old = read_json(state)
         if not isinstance(old, dict) or not fresh.keys() <= old.keys():
             raise ValueError(f'{state} does not say what a run did: it was altered; choose another --name')
-        if not old['steps']: return {**fresh, 'attempts': old['attempts']}    # nothing is done yet: any settings will do
+        # nothing is done yet: any settings will do
+        if not old['steps']: return {**fresh, 'attempts': old['attempts']}
         differ = ', '.join(_differences(old, fresh))
         if not differ: return old
         raise ValueError(f'{self.path} holds a run that differs in {differ}: choose another --name, or delete that folder')
@@ -166,7 +169,8 @@ def save_table(
     n_bytes = count_bytes(ds['text'])
     if n_bytes < _min_bytes:
         too_little = expectation(TextFacts(n_bytes=n_bytes))
-        raise ValueError(f'{name}: {too_little}')
+        where = 'after cleaning' if name == 'cleaned' else run.settings.input or 'the embedded corpus'
+        raise ValueError(f'{where}: {too_little}')
     write_parquet(ds, run.table(name))
     return n_bytes
 
@@ -518,13 +522,9 @@ _steps = dict(read=read_step, clean=clean_step, tokenizer=tokenizer_step, pack=p
 
 @contextmanager
 def kill_is_ctrl_c():
-    "Inside, `kill` raises KeyboardInterrupt."
+    "Inside, `kill` and a closed terminal raise KeyboardInterrupt, as Ctrl-C does."
     def stop(signum, frame): raise KeyboardInterrupt
-    is_main = threading.current_thread() is threading.main_thread()
-    old = signal.signal(signal.SIGTERM, stop) if is_main else None
-    try: yield
-    finally:
-        if is_main: signal.signal(signal.SIGTERM, old)
+    with _on_signals(stop): yield
 
 def step_line(
     record:dict,  # of one step

@@ -8,7 +8,7 @@ __all__ = ['Every', 'stop_on_signal', 'has_diverged', 'JSONLog', 'TrackerLog', '
            'kept_adapters', 'put_adapters']
 
 # %% ../nbs/03c_run_control.ipynb #64f059f3
-import atexit, json, os, signal, sys, threading, time, warnings
+import atexit, json, os, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .runtime import check_range, is_notebook, n_processes, process_rank, progress_bar
+from .runtime import _on_signals, check_range, is_notebook, n_processes, process_rank, progress_bar
 
 # %% ../nbs/03c_run_control.ipynb #95c2ae92
 def _parse_interval(interval) -> tuple:   # steps or None, seconds
@@ -61,14 +61,7 @@ def stop_on_signal():
     ):
         if stop.is_set(): raise KeyboardInterrupt
         stop.set()
-    before = {}
-    if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
-        for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
-        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
-        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
-    try: yield stop
-    finally:
-        for s,h in before.items(): signal.signal(s, h)
+    with _on_signals(handle): yield stop
 
 # %% ../nbs/03c_run_control.ipynb #6d434133
 def has_diverged(
@@ -248,7 +241,8 @@ def was_lost(
     "Whether an error says that another process no longer answers."
     if n_processes() == 1 or not isinstance(error, RuntimeError): return False
     says = str(error).lower()
-    return any(word in says for word in ('connection closed by peer', 'connection reset by peer', 'timed out waiting', 'nccl', 'broken pipe'))
+    return any(word in says for word in ('connection closed by peer', 'connection reset by peer',
+            'timed out waiting', 'nccl', 'broken pipe'))
 
 def _one_line_for_a_lost_process(kind, error, trace):
     "Of several processes that end because of one, each says so in a line."
@@ -286,7 +280,8 @@ def join_processes(
                          f'make it with rank=int(os.environ["RANK"]), world_size={n}')
     weights = [p.data for p in model.parameters()] if n > 1 else []
     for w in weights:
-        if not hasattr(w, 'full_tensor'): d.broadcast(w, 0)      # what is spread over the processes already is nobody's copy
+        # what is spread over the processes already is nobody's copy
+        if not hasattr(w, 'full_tensor'): d.broadcast(w, 0)
     return process_rank() == 0
 
 # %% ../nbs/03c_run_control.ipynb #2459d903
@@ -321,7 +316,8 @@ def _check_same(found, model, where) -> None:
     if differ:
         raise ValueError(f'{where} holds a run of another model, which differs in {", ".join(differ)}: choose another folder')
     some = [[i] for i in range(min(300, model.config.vocab_size))]
-    if model.tokenizer and found.tokenizer and any(model.tokenizer.decode(i) != found.tokenizer.decode(i) for i in some):
+    if model.tokenizer and found.tokenizer and any(
+        model.tokenizer.decode(i) != found.tokenizer.decode(i) for i in some):
         raise ValueError(f'{where} holds a run with another tokenizer: choose another folder')
     before = list(model.train_state['history']) if model.train_state else []
     if list(found.train_state['history'])[:len(before)] != before:
@@ -340,7 +336,8 @@ def earlier_run(
     where = getattr(saver, 'checkpoint_dir', 'this place')
     _check_same(found, model, where)
     put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
-    if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())   # else the weights come later, each process its part
+    # else the weights come later, each process its part
+    if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())
     if process_rank() == 0: warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
     return found.train_state
 

@@ -8,7 +8,7 @@ __all__ = ['resolve_device', 'resolve_dtype', 'evaluating', 'training_mode', 'lo
            'from_rank_0', 'check_range', 'pages_folder', 'kept_outputs', 'slow']
 
 # %% ../nbs/00b_runtime.ipynb #d295bd2b
-import os, sys, threading, time, warnings
+import os, signal, sys, threading, time, warnings
 from contextlib import contextmanager, suppress
 
 # %% ../nbs/00b_runtime.ipynb #9ed70294
@@ -203,7 +203,9 @@ def quiet(
     transformers.logging.set_verbosity_error()
     try:
         with _environment(**env), warnings.catch_warnings():
-            warnings.filterwarnings('ignore', category=FutureWarning, module=r'(transformers|peft|trl)\.')   # of one library about another
+            # of one library about another
+            warnings.filterwarnings('ignore', category=FutureWarning,
+                module=r'(transformers|peft|trl)\.')
             yield
     finally:
         if not bars_off: datasets.enable_progress_bars()
@@ -237,6 +239,19 @@ def from_rank_0(
     sys.modules['torch'].distributed.broadcast_object_list(box, src=0)
     return box[0]
 
+# %% ../nbs/00b_runtime.ipynb #3a8a6888
+@contextmanager
+def _on_signals(handle):
+    "Inside, Ctrl-C, SIGTERM and a closed terminal call a function."
+    before = {}
+    if threading.current_thread() is threading.main_thread():    # elsewhere Python sets no handlers
+        for s in (signal.SIGINT, signal.SIGTERM): before[s] = signal.signal(s, handle)
+        hangup = getattr(signal, 'SIGHUP', None)                 # Windows has none; nohup wants it to do nothing
+        if hangup and signal.getsignal(hangup) != signal.SIG_IGN: before[hangup] = signal.signal(hangup, handle)
+    try: yield
+    finally:
+        for s,h in before.items(): signal.signal(s, h)
+
 # %% ../nbs/00b_runtime.ipynb #c2cd1f9e
 def check_range(
     low:float,    # the least that is allowed
@@ -263,7 +278,9 @@ def pages_folder() -> 'os.PathLike':
     here = Path(find_spec('llm_lab').origin).resolve().parent
     places = [here/'_pages', here.parent/'nbs']
     found = next((p for p in places if (p/'index.ipynb').exists()), None)
-    if found is None: raise FileNotFoundError('this installation has no pages: install llm_lab from a wheel, or give --source FOLDER')
+    if found is None:
+        raise FileNotFoundError(
+            'this installation has no pages: install llm_lab from a wheel, or give --source FOLDER')
     return found
 
 def kept_outputs(
@@ -296,7 +313,8 @@ def slow(
     if os.environ.get('LLM_LAB_SLOW', '') not in ('', '0'): return True
     print(f'left out: {what}. To run it: set LLM_LAB_SLOW=1 before starting Jupyter')
     kept = []
-    with suppress(FileNotFoundError, ValueError):                # an installation without pages, a page that cannot be read
+    # an installation without pages, a page that cannot be read
+    with suppress(FileNotFoundError, ValueError):
         if is_notebook(): kept = kept_outputs(pages_folder(), what)
     if kept: print('what it gave when this page was made:')
     _publish(kept)

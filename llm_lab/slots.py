@@ -354,7 +354,8 @@ class SlotEngine:
         ticket = Ticket(request, put)
         with self.changed:
             if self.is_closed: raise RuntimeError('the engine is closed')
-            if len(self.waiting) >= self.max_waiting: raise TooManyWaiting(f'{len(self.waiting)} requests are waiting already')
+            if len(self.waiting) >= self.max_waiting:
+                raise TooManyWaiting(f'{len(self.waiting)} requests are waiting already')
             self.waiting.append(ticket)
             self.changed.notify()
         return ticket

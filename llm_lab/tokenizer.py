@@ -581,7 +581,8 @@ def front_id(
     "The id that a tokenizer puts before every text."
     if hasattr(tokenizer, 'adds_bos'): return tokenizer.bos_id if tokenizer.adds_bos else None
     if hasattr(tokenizer, 'convert_tokens_to_ids'):
-        ids = tokenizer('a')['input_ids']
+        try: ids = tokenizer('a')['input_ids']
+        except Exception: ids = [*tokenizer('')['input_ids'], -1]        # a vocabulary of characters, and no a among them
         return ids[0] if len(ids) > 1 and ids[0] == tokenizer.bos_token_id else None
     if not hasattr(tokenizer, 'get_vocab_size'): return None
     with_it = tokenizer.encode('a').ids
