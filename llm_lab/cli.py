@@ -304,7 +304,9 @@ def clean(
 def _check_parquet(input, output):
     "Refuse an output that is no .parquet file, or that is what is read."
     if Path(output).suffix != '.parquet':
-        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
+        place = Path(output)
+        better = place.with_suffix('.parquet') if place.suffix else place/'cleaned.parquet'
+        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {better}')
     if Path(input).is_dir() and Path(input).resolve() in Path(output).resolve().parents:
         raise ValueError(f'{output} lies in the folder that is read, and would be read the next time: choose an --output outside')
     check_output_file(output, lambda p: (p.with_suffix('.ledger')/'ledger.json').is_file(), source=input)

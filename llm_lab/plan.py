@@ -339,7 +339,7 @@ def _why_held(held:dict, read:float) -> dict:
     seldom = 'the text is read so seldom that nothing needs holding back'
     costs = 'the text is read several times, but it would cost time to read it as often'
     dropout = costs if held['merge_dropout'] or read >= 3 else seldom
-    merge_dropout = seldom
+    merge_dropout = seldom if read < 3 else 'with it the text is longer, and would be read less than three times'
     if held['dropout']: dropout = 'the text is read as often as it may be, and time is left for what this costs'
     if held['merge_dropout']: merge_dropout = 'the text is read several times, and this costs no time'
     return dict(dropout=dropout, merge_dropout=merge_dropout)

@@ -62,12 +62,16 @@ def get_field(
     flaw = _flaw(value)
     return (None, f'field {text_field!r} {flaw}') if flaw else (value, None)
 
+_turns = {'question', 'answer'}, {'prompt', 'completion'}, {'instruction', 'output'}, {'messages'}, {'conversations'}   # names of their fields
+
 def _no_field(kind:str, text_field:str, record) -> str:
     "That a field is not there, and which one may be meant."
     if not isinstance(record, dict): return f'no {kind} {text_field!r}; it has {type(record).__name__}'
     names = sorted(record) if kind == 'field' else list(record)
     longest = max((name for name in names if isinstance(record[name], str)), key=lambda name: len(record[name]), default=None)
-    return f'no {kind} {text_field!r}; it has {names}' + (f': perhaps text_field={longest!r}' if longest else '')
+    said = f'no {kind} {text_field!r}; it has {names}' + (f': perhaps text_field={longest!r}' if longest else '')
+    if not any(turns <= {*names} for turns in _turns): return said
+    return f'{said}. Questions and answers are what `llm-lab finetune` takes, and `llm-lab run --pairs` beside a text'
 
 # %% ../nbs/01e_records.ipynb #c021c12d
 def _json_lines(lines, lose):
@@ -183,6 +187,15 @@ def _field_units(found, lose, text_field:str):
         if why: lose(n, why)
         else: yield n, text
 
+def _rows_inside(found, text_field:str):
+    "The records themselves; of one object alone, without that field, those of the longest list in it: so programs export chats and tables."
+    first,second = [*itertools.islice(found, 2), None, None][:2]
+    record = first[1] if first and not second else None
+    is_shell = isinstance(record, dict) and text_field.partition('.')[0] not in record
+    lists = [v for v in record.values() if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)] if is_shell else []
+    if lists: return enumerate(max(lists, key=len), 1)
+    return itertools.chain([pair for pair in (first, second) if pair], found)
+
 def json_units(
     blocks:object,         # the `Block`s of a file
     lose:object,           # told of damage: (line, why, last=None, text='')
@@ -195,7 +208,7 @@ def json_units(
     blocks = itertools.chain([first], blocks)
     if is_list or _is_pretty(first):
         lines = (line for block in blocks for line in block.lines(lose))
-        yield from _field_units(_json_records(lines, lose), lose, text_field)
+        yield from _field_units(_rows_inside(_json_records(lines, lose), text_field), lose, text_field)
         return
     for block in blocks:
         rows = _clean_json(block, text_field)
