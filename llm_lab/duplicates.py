@@ -230,7 +230,7 @@ class _ShingleSets:
         self.place = {row: n for n,row in enumerate(rows.tolist())}
         sizes = [0]
         with tempfile.TemporaryFile() as file:
-            for texts in text_batches(ds.select(rows), rows_at_once(ds, 500)):
+            for texts in text_batches(ds.select(rows), rows_at_once(ds, 500, 2**22)):
                 hashes,counts = shingle_hashes(texts, n_words)
                 for part in np.split(hashes, np.cumsum(counts)[:-1]):
                     distinct = _distinct(part)
@@ -251,7 +251,7 @@ def _candidates(ds, threshold, n_words, n_hashes, seed, num_proc=None, progress=
     if len(ds) < 2: return [], {}
     sign = partial(_band_keys, n_words=n_words, n_hashes=n_hashes, seed=seed, bands=bands, wide=wide)
     with tempfile.TemporaryDirectory(dir=_scratch(), ignore_cleanup_errors=True) as folder:
-        signed = map_batches(ds, sign, num_proc, progress, remove_columns=ds.column_names, batch_size=rows_at_once(ds, 500), cache_file_name=f'{folder}/keys.arrow', desc='minhash')
+        signed = map_batches(ds, sign, num_proc, progress, remove_columns=ds.column_names, batch_size=rows_at_once(ds, 500, 2**22), cache_file_name=f'{folder}/keys.arrow', desc='minhash')
         rows,borders,numbers = _shared_keys(signed)
         del signed
     keys = (numbers[a:b].tolist() for a,b in zip(borders, borders[1:]))

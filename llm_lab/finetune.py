@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import pairs as pair_code
 from .adapters import open_quantized
-from .checkpoint import resolve_model
+from .checkpoint import resolve_model as resolve_checkpoint
 from .files import atomic_folder, is_ours, read_json, read_manifest, sha256_of
 from .hub import cached_snapshot, fetch_data_files
 from .loader import ModelLoader
@@ -70,7 +70,7 @@ def resolve_model(
     known = KNOWN_MODELS.get(_same_model.get(str(name), str(name)))
     if known: return known.four_bit if four_bit else known.hub_id
     is_hub_name = re.fullmatch(r'[\w.-]+/[\w.-]+', str(name))
-    if Path(name).exists() or (Path('checkpoints')/name).exists(): return str(resolve_model(name))
+    if Path(name).exists() or (Path('checkpoints')/name).exists(): return str(resolve_checkpoint(name))
     if not is_hub_name:
         check_name('model', str(name), [*KNOWN_MODELS, *_same_model],
             'a folder, or OWNER/NAME on the Hub')
