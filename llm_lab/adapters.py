@@ -660,9 +660,9 @@ def merge_adapter(
     verify:bool=False,    # first compare the sha256 of every file of the base
 ) -> dict:                # the report
     "Merge an adapter into its base, both from the disk, and certify what was written."
-    from llm_lab.checkpoint import resolve_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.loader import ModelLoader
-    base = resolve_model(base)
+    base = resolve_checkpoint(base)
     check_output(folder, 'merged', source=base)
     with quiet():
         model,tokenizer = ModelLoader(base, offline=True, verify=verify, progress=False).load_model_and_tokenizer()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .calls import CallFinder, describe_functions, find_calls, mark_ids, parameter_types
-from .checkpoint import resolve_model
+from .checkpoint import resolve_checkpoint
 from .opening import open_model
 from .documents import python_docs
 from .files import atomic_write, read_json, read_manifest, sha256_of
@@ -221,7 +221,7 @@ class ChatModel:
         **opening,                     # device, dtype, verify of `open_model`
     ) -> 'ChatModel':
         "Whatever `open_model` opens."
-        folder = resolve_model(name)
+        folder = resolve_checkpoint(name)
         with quiet():
             if with_transformers: model,tokenizer = _open_theirs(folder, **opening)
             else: model,tokenizer = open_model(name, **opening)

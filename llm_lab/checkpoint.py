@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'config_json', 'tokenizer_files', 'checkpoint_files',
            'no_init', 'read_tensors', 'read_config', 'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError',
-           'CheckpointManager', 'resolve_model', 'compare_configs']
+           'CheckpointManager', 'resolve_checkpoint', 'compare_configs']
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
@@ -565,7 +565,7 @@ def _is_checkpoint(path:Path) -> bool:
     return (path/'training_state.json').exists() and (path/'model.safetensors').exists()
 
 # %% ../nbs/04_checkpoint.ipynb #583bb938
-def resolve_model(
+def resolve_checkpoint(
     name:str|Path,                # a run's name, a folder or a file
     root:str|Path='checkpoints',  # where runs are kept
 ) -> Path:                        # the file or folder that holds the model
@@ -710,7 +710,7 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
 def _branch_off(self:CheckpointManager, name, config, kind, text):
     "A model with the weights of another run, at step zero."
     from llm_lab.opening import read_model
-    source = resolve_model(name, self.root)
+    source = resolve_checkpoint(name, self.root)
     model,_ = read_model(source, changes={k: getattr(config, k) for k in _may_differ})
     _check_fits(f'model {source}', model, _asked_for(config, not is_ours(source, 'checkpoint')), kind, text)
     model.train_state = None

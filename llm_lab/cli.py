@@ -371,14 +371,14 @@ def _typed(**options) -> dict:
 
 def _finetune_pairs(model:str, data:str, output:str, how:dict, reading:dict):
     "Any model on anybody's pairs, measured by their loss."
-    from llm_lab.checkpoint import resolve_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.pairs import read_examples
     from llm_lab.sft import finetune as lora_finetune
     options = ReadingOptions(**reading)
     if options.lang or options.rules: data = read_pairs(data, **reading)
     with quiet():
         examples = read_examples(data, encoding=options.encoding, on_error=options.on_error)
-        found = lora_finetune(resolve_model(model), examples, None, output, progress=None, **how)
+        found = lora_finetune(resolve_checkpoint(model), examples, None, output, progress=None, **how)
     print(examples.said)
     losses = f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f}'
     print(f'{losses} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
@@ -600,13 +600,13 @@ def export(
 ) -> None:
     "Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed."
     from llm_lab.export import export_gguf, export_onnx
-    from llm_lab.checkpoint import resolve_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.reading import read_documents
     if to not in ('gguf', 'onnx'): raise ValueError(f"--to is {to!r}: choose 'gguf' or 'onnx'")
     if to == 'onnx': dtype = 'f32'
     path = Path(output or f'export/{Path(model).name}-{dtype}.{to}')
     held_out = read_documents(texts)['text'] if texts else None
-    folder = resolve_model(model)
+    folder = resolve_checkpoint(model)
     with quiet():
         if to == 'gguf': found = export_gguf(folder, path, dtype, held_out, force)
         else: found = export_onnx(folder, path, texts=held_out, force=force)

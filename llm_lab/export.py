@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .chat import stop_ids_of
-from .checkpoint import resolve_model
+from .checkpoint import resolve_checkpoint
 from .eval import bits_per_byte
 from .files import OutputError, atomic_write, check_output, read_json, sha256_of, write_json, write_manifest
 from .gpt_model import GPT, GPTConfig, rope_table
@@ -347,7 +347,7 @@ def card_facts(
     "What the model card of a folder, or of the run that it belongs to, says for everybody to read."
     import yaml
     from huggingface_hub import ModelCard
-    folder = resolve_model(model)
+    folder = resolve_checkpoint(model)
     runs = [p for p in list(folder.resolve().parents)[:2] if (p/'report.json').is_file()]
     cards = [folder/'README.md', *(card for run in runs for card in run.glob('checkpoints/*/README.md'))]
     card = next((c for c in cards if c.is_file()), None)
@@ -422,7 +422,7 @@ def export_gguf(
     if dtype not in _kinds: raise ValueError(f'unknown dtype {dtype!r}; known: {", ".join(map(repr, _kinds))}')
     is_folder = isinstance(model, (str, Path))
     card = card_facts(model) if is_folder else {}
-    folder = resolve_model(model) if is_folder else None
+    folder = resolve_checkpoint(model) if is_folder else None
     model = _as_gpt(model)
     fields = gguf_fields(model.config)
     vocabulary = vocabulary_fields(model.tokenizer, model.config.vocab_size)

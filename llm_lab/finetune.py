@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import pairs as pair_code
 from .adapters import open_quantized
-from .checkpoint import resolve_model as resolve_checkpoint
+from .checkpoint import resolve_checkpoint
 from .files import atomic_folder, is_ours, read_json, read_manifest, sha256_of
 from .hub import cached_snapshot, fetch_data_files
 from .loader import ModelLoader

@@ -443,9 +443,9 @@ def convert_legacy_checkpoint(
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
 ) -> Path:          # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere; nothing that is in the way is removed."
-    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, resolve_model
+    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, resolve_checkpoint
     from llm_lab.opening import read_model
-    source = resolve_model(path)
+    source = resolve_checkpoint(path)
     out = check_output(out, 'checkpoint', source=source)
     # what is damaged must not be vouched for anew
     model,_ = read_model(source, verify=True, tokenizer=tokenizer)

@@ -9,7 +9,7 @@ __all__ = ['read_transformers', 'open_model', 'load_model', 'read_model', 'accep
 import math, warnings
 from dataclasses import replace
 from pathlib import Path
-from .checkpoint import (_check_whole, _end_ids, _eval_loss, _is_checkpoint, _run_values, _tokenizer_note, resolve_model,
+from .checkpoint import (_check_whole, _end_ids, _eval_loss, _is_checkpoint, _run_values, _tokenizer_note, resolve_checkpoint,
                                 no_init, read_checkpoint, read_config, read_tensors)
 from .files import check_readable, find_damage, is_ours, naming_errors, read_json, read_manifest, sha256_of, write_manifest
 from .runtime import resolve_device, resolve_dtype
@@ -87,7 +87,7 @@ def open_model(
     root:str|Path='checkpoints',   # where runs are kept
 ) -> tuple:                        # (model in evaluation mode, tokenizer): ours, or transformers' own where a GPT cannot hold the model
     "A model and its tokenizer, whatever folder they lie in."
-    path = resolve_model(name, root)
+    path = resolve_checkpoint(name, root)
     device = resolve_device(device)
     if dtype is not None: dtype = resolve_dtype(dtype, device)
     if verify and is_ours(path): _check_whole(path, verify)
@@ -137,7 +137,7 @@ def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
     base = read_json(folder/'adapter_config.json').get('base_model_name_or_path')
     if not base:
         raise ValueError(f'{folder/"adapter_config.json"} does not say which model the adapter belongs to: add base_model_name_or_path')
-    try: base_path = resolve_model(base, root)
+    try: base_path = resolve_checkpoint(base, root)
     except FileNotFoundError:
         raise FileNotFoundError(f'the adapter {folder} was made for {base!r}, which is not here: fetch it first, or correct '
                                                       'base_model_name_or_path in its adapter_config.json') from None
@@ -237,7 +237,7 @@ def get_model_info(
     base_dir:str|Path|None=None,   # another name of `root`
 ) -> dict:                         # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
     "What a checkpoint holds, without loading its weights."
-    folder = resolve_model(name, base_dir or root)
+    folder = resolve_checkpoint(name, base_dir or root)
     check_readable(folder)
     with naming_errors(folder): return _tell(folder)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .adapters import check_certificate, save_adapter, save_merged
-from .checkpoint import resolve_model
+from .checkpoint import resolve_checkpoint
 from .opening import open_model
 from .files import atomic_folder, check_output, find_damage, is_ours
 from .kernels import first_only
@@ -351,7 +351,7 @@ def _check_overlap(train:Examples, val:Examples, report):
                                'good to be true')
 def _open(name, device, dtype='float32', **options) -> tuple:
     "A transformers model and its tokenizer, from this disk only; what lies there is checked first."
-    path = resolve_model(name)
+    path = resolve_checkpoint(name)
     if is_ours(path) and (damage := find_damage(path)):
         raise ValueError(damage)
     check_certificate(path, verify=False)
@@ -691,7 +691,7 @@ def _taken(model_or_folder, tokenizer, device) -> tuple:
     "(model, tokenizer, folder or None), whatever was given."
     if not isinstance(model_or_folder, (str, Path)):
         return *_as_transformers(model_or_folder.to(device), tokenizer), None
-    base = resolve_model(model_or_folder)
+    base = resolve_checkpoint(model_or_folder)
     if (base/'adapter_config.json').is_file():
         raise ValueError(f'{base} is an adapter, and a new one would have no folder to stand on: give the merged '
                          'model beside it, or write one with save_merged')

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from .adapters import save_adapter, save_merged, settings_of
-from .checkpoint import resolve_model
+from .checkpoint import resolve_checkpoint
 from .drawing import INK, inked, new_figure
 from .files import check_output, read_json
 from .loader import load_model_with_fallback
@@ -105,7 +105,7 @@ def _preset(name, **changes):
 def _open_anywhere(name, device, trust_remote_code:bool) -> tuple:
     "(model, tokenizer, folder or name): from this disk where it lies here, else from the Hub."
     options = dict(trust_remote_code=True) if trust_remote_code else {}
-    try: path = resolve_model(name)
+    try: path = resolve_checkpoint(name)
     except FileNotFoundError:
         if Path(str(name)).is_absolute() or str(name).startswith('.'):
             raise

@@ -236,12 +236,12 @@ class Job:
     init_from:Optional[str]=None   # model whose weights it begins with
     reading:dict=field(default_factory=dict)  # how the text is read
     def __post_init__(self):
-        from llm_lab.checkpoint import resolve_model
+        from llm_lab.checkpoint import resolve_checkpoint
         note = self.folder/_note
         self.note = read_json(note) if note.is_file() else {}
         if not isinstance(self.note, dict): raise OutputError(f'{note} is not a note of ours: choose another name')
-        self.start = resolve_model(self.folder) if _holds_model(self.folder) else None
-        self.source = None if self.init_from is None or self.start else resolve_model(self.init_from)
+        self.start = resolve_checkpoint(self.folder) if _holds_model(self.folder) else None
+        self.source = None if self.init_from is None or self.start else resolve_checkpoint(self.init_from)
 
     @property
     def origin(self) -> Optional[Path]: return self.start or self.source
@@ -693,9 +693,9 @@ def generate(
     **opening,                      # how the model is opened
 ) -> None:
     "Continue a prompt, and show the text as it is written."
-    from llm_lab.checkpoint import resolve_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.opening import get_model_info, open_model
-    folder = resolve_model(model)
+    folder = resolve_checkpoint(model)
     if show_info: print(info_page(get_model_info(model), is_short=True), end='\n\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
@@ -749,11 +749,11 @@ def inspect_(
 ) -> None:
     "Say what a model is, without loading its weights."
     import json as json_
-    from llm_lab.checkpoint import resolve_model, list_checkpoints
+    from llm_lab.checkpoint import resolve_checkpoint, list_checkpoints
     from llm_lab.opening import get_model_info
     info = get_model_info(model)
     if json: return print(json_.dumps(info, indent=2, default=str))
-    folder = resolve_model(model)
+    folder = resolve_checkpoint(model)
     print(info_page(info))
     if folder.parent.is_dir() and is_ours(folder, 'checkpoint'):
         names = [c['name'] for c in list_checkpoints(folder.parent)]
