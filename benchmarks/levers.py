@@ -10,7 +10,8 @@ import json, math, sys, time
 from pathlib import Path
 import torch
 from llm_lab.batches import GPTDataLoader
-from llm_lab.data_cleaning import clean_dataset, default_rules, split_documents
+from llm_lab.data_cleaning import clean_dataset, default_rules
+from llm_lab.documents import split_documents
 from llm_lab.eval import bits_per_byte
 from llm_lab.gpt_model import GPT, GPTConfig
 from llm_lab.optimizers import lr_share

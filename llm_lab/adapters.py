@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from .files import atomic_folder, check_output, find_damage, load_pt, naming_errors, read_json, read_manifest, sha256_of
 from .gpt_model import ARCHS, GPT
 from .interop import hf_layout, to_hf_config
-from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _shared_weights, _sizes,
-                          _some_ids, _untie, add_lora, lora_layers, merge_lora)
+from .lora import (LoRAEmbedding, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _sizes,
+                          _some_ids, lora_layers, merge_lora)
 from .runtime import context_of, device_of, evaluating, quiet, resolve_device
 
 # %% ../nbs/05a_adapters.ipynb #98ecf205

@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 from .files import check_output_file, find_damage, is_ours, read_json, read_manifest, write_json
 from .reading import ReadingOptions, as_options, clean_files
 from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
-from .runtime import quiet, slow
+from .runtime import quiet
 from .tasks import read_pairs
 from .terminal import pack_texts, read_input, run_folder
 
@@ -420,7 +420,8 @@ def eval_(
 ) -> None:
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
     from llm_lab.opening import open_model
-    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
+    from llm_lab.eval import bits_per_byte, perplexity
+    from llm_lab.opponents import compression_bits_per_byte
     from llm_lab.tokenizer import front_id
     if output: check_output_file(output, _has_scores, source=input)
     reading = pick(opening_and_reading, 'reading')

@@ -8,7 +8,7 @@ __all__ = ['gguf_fields', 'llama_cpp_pattern', 'vocabulary_fields', 'pair_neighb
            'Int8Linear', 'quantize_int8', 'onnx_model', 'onnx_writer', 'export_onnx']
 
 # %% ../nbs/10_export.ipynb #70b7865e
-import errno, json, math, os, warnings
+import errno, json, os, warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path

@@ -12,7 +12,7 @@ __all__ = ['KNOWN_MODELS', 'log', 'BACKENDS', 'KNOWN_DATA', 'TASKS', 'KnownModel
            'TaskScore', 'write_answers', 'choose_labels', 'evaluate_task', 'save_finetuned', 'AnswerRows', 'fit_gpt']
 
 # %% ../nbs/07_finetune.ipynb #1c715dee
-import hashlib, importlib.util, inspect, json, logging, os, re, torch
+import importlib.util, inspect, json, logging, os, re, torch
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
@@ -21,9 +21,9 @@ from . import pairs as pair_code
 from .adapters import open_quantized
 from .checkpoint import resolve_checkpoint
 from .files import atomic_folder, is_ours, read_json, read_manifest, sha256_of
-from .hub import cached_snapshot, fetch_data_files
+from .hub import fetch_data_files
 from .loader import ModelLoader
-from .runtime import context_of, device_of, quiet, resolve_device, resolve_dtype
+from .runtime import context_of, quiet, resolve_device, resolve_dtype
 from .pairs import choose_form, encode_examples, read_examples
 from .sft import SFTSettings, collate_pairs, complete_ids, make_trainer, pair_losses, sft_arguments
 from .text_metrics import compute_classification_scores, compute_rouge_scores, compute_translation_scores

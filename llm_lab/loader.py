@@ -11,13 +11,13 @@ from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/00_loader.ipynb #b53e1682
-import json, logging, os, re, threading
+import logging, os, re, threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .files import naming_errors, read_json, read_manifest
-from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapshot, check_folder, check_token_ids, copy_from_cache, describe_other,
-                         fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline, safetensors_header)
+from .files import naming_errors, read_json
+from .hub import (ByteBar, ModelFilesError, ModelReport, cached_snapshot, check_folder, check_token_ids, copy_from_cache, describe_other,
+                         fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline)
 from .runtime import resolve_device, resolve_dtype
 
 # %% ../nbs/00_loader.ipynb #e971c908

@@ -7,7 +7,7 @@ __all__ = ['fold_head_bias', 'from_mypt', 'from_nanogpt', 'read_llama2c', 'old_t
            'convert_legacy_checkpoint']
 
 # %% ../nbs/04a_museum.ipynb #museum04
-import json, math, re, struct, warnings
+import math, re, struct, warnings
 from pathlib import Path
 from .files import check_output, check_readable, load_pickle, load_pt, naming_errors, read_json, write_folder
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from .documents import split_documents
 from .files import read_json, write_json
 from .hub import ModelFilesError, fetch_data_files
-from .lines import losing
-from .reading import find_files, iter_file, iter_lines, open_bytes
+from .lines import losing, iter_lines, open_bytes
+from .reading import find_files, iter_file
 from .runtime import quiet
 from .tokenizer import front_id
 

@@ -9,9 +9,9 @@ __all__ = ['RunSettings', 'TextFacts', 'script_of', 'measure_text', 'choose_voca
            'plan_lines']
 
 # %% ../nbs/08b_plan.ipynb #c8d9ee92
-import math, os, time, unicodedata
+import math, time, unicodedata
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Optional
 
 from .reading import ReadingOptions

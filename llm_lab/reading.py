@@ -18,9 +18,9 @@ from typing import Optional
 import numpy as np
 
 from .data_cleaning import Ledger, _digest, clean_dataset, default_rules
-from .documents import chunk_texts, cut_documents, text_units
-from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet, what_binary
-from .records import Rows, csv_units, get_field, json_units, one_by_one, table_units
+from .documents import chunk_texts, text_units
+from .lines import losing, mess_share, read_blocks, snippet, what_binary
+from .records import Rows, csv_units, json_units, one_by_one, table_units
 from .runtime import progress_bar
 
 # %% ../nbs/01a_reading.ipynb #491c2c0f

@@ -197,7 +197,7 @@ def embedded(
     run:Run,  # the run to work on
 ) -> 'Dataset':  # with `text` and `source`
     "As much of the embedded corpus as the run's minutes allow."
-    from llm_lab.data_cleaning import python_docs
+    from llm_lab.documents import python_docs
     minutes = run.settings.minutes
     packages = None if minutes >= 2 else ['topic', 'stdlib']
     docs = python_docs(packages)
@@ -297,7 +297,7 @@ def splits(
 
 def _held_out_rows(ds, seed:int) -> list[int]:
     "Numbers of the rows that are held out."
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     numbered = ds.add_column('row', range(len(ds)))
     _,held = split_documents(numbered, val_fraction=0.1, seed=seed)
     return held['row'][:]

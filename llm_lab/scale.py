@@ -7,7 +7,7 @@ __all__ = ['share_rows', 'Spread', 'DDPExchange', 'shard_model', 'gather_model',
            'bytes_per_step', 'MemoryPlan', 'count_params', 'estimate_memory', 'estimate_time']
 
 # %% ../nbs/12_scale.ipynb #7a5931d5
-import copy, math, os, socket, struct
+import copy, os, socket, struct
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 

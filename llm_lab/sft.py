@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from torch import Tensor, nn
+from torch import nn
 
 from .adapters import check_certificate, save_adapter, save_merged
 from .checkpoint import resolve_checkpoint
@@ -23,8 +23,7 @@ from .files import atomic_folder, check_output, find_damage, is_ours
 from .kernels import first_only
 from .loader import ModelLoader, estimate_memory
 from .lora import add_lora, is_linear, lora_layers, trained_share
-from .pairs import (Examples, PromptForm, _as_theirs, _key, _template_row, _with_template, choose_form, encode_examples, encode_pairs, read_examples, read_prompt_form,
-                           split_examples, UnfitData)
+from .pairs import (Examples, PromptForm, _key, _template_row, _with_template, choose_form, encode_examples, read_examples, split_examples, UnfitData)
 from .runtime import PeakMemory, context_of, device_of, evaluating, progress_bar, quiet, resolve_device, resolve_dtype, training_mode
 from .uncertainty import bootstrap_ratio
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .generation import KVCache, Sampling, TextWriter, end_id, prompt_ids, sample_token, silent_ids
+from .generation import KVCache, Sampling, TextWriter, sample_token, silent_ids
 from .gpt_model import GPT, GPTConfig
 
 # %% ../nbs/03h_slots.ipynb #3832505a

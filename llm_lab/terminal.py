@@ -9,7 +9,7 @@ __all__ = ['new_run', 'run_folder', 'usual_sizes', 'is_packed', 'n_tokens_in', '
            'in_its_form', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
 
 # %% ../nbs/08d_terminal.ipynb #5973bc85
-import json, math, shlex, socket, sys, time, warnings
+import math, shlex, socket, sys, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
@@ -207,7 +207,7 @@ def pack_texts(
 ):                          # GPTDataLoader
     "Split documents and lay their tokens into a folder; one long text, or a tokenizer without an end mark, is split by position."
     from types import SimpleNamespace
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
     with quiet():
         train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)

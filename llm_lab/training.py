@@ -14,11 +14,11 @@ __getattr__ = finder(__name__)   # TrainingConfig, create_trainer … live on 07
 # %% ../nbs/03b_training.ipynb #2eeeacae
 import math, time, warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from fastcore.basics import patch
 
 from .gpt_model import GPT, check_counts
