@@ -21,7 +21,7 @@ def build_corpus(path, mb):
     "Write the corpus to a Parquet file, in an order that mixes originals and copies."
     from datasets import Dataset
     from importlib import util
-    from llm_lab.data_cleaning import column, python_docs
+    from llm_lab.data_cleaning import column
     names = ['stdlib', 'topic', *(n for n in 'numpy pandas sympy torch networkx matplotlib nltk transformers datasets peft trl accelerate'.split() if util.find_spec(n))]
     docs = python_docs(names)
     modules = itertools.groupby(zip(column(docs, 'source'), column(docs, 'text')), key=lambda row: row[0].rsplit('.', 1)[0])
@@ -253,7 +253,7 @@ def main():
 def write_formats(folder, mb):
     "The same documents as JSON lines, CSV and Parquet."
     from datasets import Dataset
-    from llm_lab.documents import python_docs
+    from llm_lab.documents import python_docs, python_docs
     texts,size = [],0
     docs = python_docs()['text'][:]
     for i in range(10**9):

@@ -51,7 +51,7 @@ def bench_rouge(args):
         print(f'  all {want.size:,} scores equal to the last digit: {np.array_equal(got, want)}')
 
 def bench_bootstrap(args):
-    from llm_lab.eval import bootstrap
+    from llm_lab.uncertainty import bootstrap
     from rouge_score.scoring import BootstrapAggregator, Score
     x = np.random.default_rng(0).random(10_000); agg = BootstrapAggregator(n_samples=1000); agg.add_scores({'x': Score(0., 0., 0.)})
     rows = np.stack([x]*3, 1)

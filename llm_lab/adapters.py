@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from .files import atomic_folder, check_output, find_damage, load_pt, naming_errors, read_json, read_manifest, sha256_of
 from .gpt_model import ARCHS, GPT
 from .interop import hf_layout, to_hf_config
-from .lora import (LoRAEmbedding, LoRALinear, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _shared_weights, _sizes,
-                          _some_ids, _untie, add_lora, lora_layers, merge_lora)
+from .lora import (LoRAEmbedding, LoRASettings, _chosen, _inner_layers, _kept_whole, _output, _put_adapters, _replace, _sizes,
+                          _some_ids, lora_layers, merge_lora)
 from .runtime import context_of, device_of, evaluating, quiet, resolve_device
 
 # %% ../nbs/05a_adapters.ipynb #98ecf205
@@ -234,7 +234,9 @@ def read_adapter(
     if strange:
         warnings.warn(f'{folder}: settings that llm_lab does not know are left out: {strange}',
                       stacklevel=2)
-    plain = lambda k: re.sub(r'\.default(?=\.|$)', '', k.removeprefix(_prefix)).replace('.modules_to_save.', '.')   # PEFT's name for its only adapter
+    # PEFT's name for its only adapter
+    plain = lambda k: re.sub(r'\.default(?=\.|$)', '',
+        k.removeprefix(_prefix)).replace('.modules_to_save.', '.')
     return config, {plain(k): t for k,t in _read_tensors(folder).items() if '.original_module.' not in k}
 
 def settings_of(
@@ -348,17 +350,20 @@ def _one_step(layer, place:tuple, steps:dict, settings:LoRASettings) -> tuple:
     first,scale = steps[there[0]],_scale_of(settings, there[0])
     if len(theirs) == 1:
         return first, settings.r_of(theirs[0]), settings.alpha_of(theirs[0])
-    is_shared = there == theirs and all(torch.equal(steps[n]['A'], first['A']) and _scale_of(settings, n) == scale for n in there)
+    is_shared = there == theirs and all(torch.equal(steps[n]['A'], first['A'])
+        and _scale_of(settings, n) == scale for n in there)
     share = {n: _scale_of(settings, n)/scale for n in there}
     B = {n: steps[n]['B']*share[n] for n in there}
     if not is_shared:
         B = _in_blocks(B, dict(zip(theirs, rows)))
-    found = dict(A=first['A'] if is_shared else torch.cat([steps[n]['A'] for n in there]), B=torch.cat([B[n] for n in theirs]))
+    found = dict(A=first['A'] if is_shared else torch.cat([steps[n]['A'] for n in there]),
+        B=torch.cat([B[n] for n in theirs]))
     if 'magnitude' in first:
         length = dict(zip(theirs, torch.linalg.norm(layer.weight.detach().float(), dim=1).cpu().split(rows)))
         found['magnitude'] = torch.cat([steps[n]['magnitude'] if n in steps else length[n] for n in theirs])
     if 'bias' in first:
-        found['bias'] = torch.cat([steps[n]['bias']*share[n] if n in steps else torch.zeros(k) for n,k in zip(theirs, rows)])
+        found['bias'] = torch.cat([steps[n]['bias']*share[n] if n in steps else torch.zeros(k)
+                for n,k in zip(theirs, rows)])
     r = len(found['A'])
     return found, r, scale*(math.sqrt(r) if settings.use_rslora else r)
 
@@ -398,7 +403,8 @@ def _for_our_gpt(model, tensors:dict, config:dict, settings:LoRASettings, layout
         twin = getattr(transformers, ARCHS[model.config.arch])(to_hf_config(model.config))
     settings = _here(twin, settings)
     _,steps,rest = _check_fits(twin, tensors, config, settings)
-    made = {n: _one_step(model.get_submodule(n), place, steps, settings) for n,place in layout.items() if steps.keys() & set(place[0])}
+    made = {n: _one_step(model.get_submodule(n), place, steps, settings)
+        for n,place in layout.items() if steps.keys() & set(place[0])}
     _check_start(settings, made, layout)
     kept = _kept_whole(twin, settings)
     whole = [n for n,place in layout.items() if any(t == k or t.startswith(f'{k}.') for t in place[0] for k in kept)]
@@ -412,7 +418,8 @@ def _for_our_gpt(model, tensors:dict, config:dict, settings:LoRASettings, layout
                    alpha_pattern={n: alpha for n,(_,_,alpha) in made.items()})
     if set(_kept_whole(model, ours)) != set(whole):
         raise ValueError(f'modules_to_save {whole} would mean more in a GPT than in its transformers form: load this adapter into model.to_hf()')
-    return {n: model.get_submodule(n) for n in made}, {n: step for n,(step,_,_) in made.items()}, _whole_weights(model, rest, layout), ours
+    return {n: model.get_submodule(n) for n in made}, {n: step
+        for n,(step,_,_) in made.items()}, _whole_weights(model, rest, layout), ours
 
 # %% ../nbs/05a_adapters.ipynb #58d37425
 def load_adapter(
@@ -421,7 +428,9 @@ def load_adapter(
     trainable:bool=False,   # go on training it? False: frozen, to use or merge
 ) -> nn.Module:             # the same model with the adapters in it
     "Put a saved adapter into its base model; every tensor in the file finds its place, or nothing changes."
-    if lora_layers(model): raise ValueError('this model already has adapters: merge_lora first, or load the base model again')
+    if lora_layers(model):
+        raise ValueError(
+            'this model already has adapters: merge_lora first, or load the base model again')
     with naming_errors(folder):
         config,tensors = read_adapter(folder)
         targets,steps,rest,settings = _placed(model, tensors, config)
@@ -455,7 +464,8 @@ def _compare_outputs(wanted:Tensor, got:Tensor) -> dict:
     p = wanted.log_softmax(-1)
     q = got.log_softmax(-1)
     same_top = wanted.argmax(-1) == got.argmax(-1)
-    return dict(read_back_max_diff=(got - wanted).abs().max().item(), read_back_kl=(p.exp()*(p - q)).sum(-1).max().item(),
+    return dict(read_back_max_diff=(got - wanted).abs().max().item(),
+        read_back_kl=(p.exp()*(p - q)).sum(-1).max().item(),
                 top1_agreement=same_top.float().mean().item(), n_positions=same_top.numel())
 
 def _weight_files(folder:Path) -> list[Path]:
@@ -479,7 +489,8 @@ def _trained_beside(model) -> set:
 def _changed_beside(model, base:Path, adapted:set, trained:set) -> list[str]:
     "Weights that were not trained and yet are not those of the base on disk."
     from safetensors.torch import load_file
-    there = {n: t for f in _weight_files(base) for n,t in (load_file(f) if f.suffix == '.safetensors' else load_pt(f)).items()}
+    there = {n: t for f in _weight_files(base)
+        for n,t in (load_file(f) if f.suffix == '.safetensors' else load_pt(f)).items()}
     prefix = getattr(model, 'base_model_prefix', '')
     changed = []
     for n,w in model.state_dict().items():
@@ -567,7 +578,8 @@ def save_merged(
     with atomic_folder(folder, kind='merged', base=report['base']) as tmp:
         report.update(_write_and_read(model, tokenizer, tmp, wanted, sample))
         _save_form(form, adapter, tmp)
-        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted, trained) if report['base_sha256'] else []
+        report['changed_beside_adapters'] = _changed_beside(model, Path(base), adapted,
+            trained) if report['base_sha256'] else []
         problem = _verdict(report, folder)
         if problem and not force: raise ValueError(problem)
         report.update(within_tolerance=problem is None, forced=problem is not None,
@@ -648,9 +660,9 @@ def merge_adapter(
     verify:bool=False,    # first compare the sha256 of every file of the base
 ) -> dict:                # the report
     "Merge an adapter into its base, both from the disk, and certify what was written."
-    from llm_lab.checkpoint import find_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.loader import ModelLoader
-    base = find_model(base)
+    base = resolve_checkpoint(base)
     check_output(folder, 'merged', source=base)
     with quiet():
         model,tokenizer = ModelLoader(base, offline=True, verify=verify, progress=False).load_model_and_tokenizer()

@@ -122,11 +122,13 @@ def _content(message:dict, name:str) -> str:
 def _called(call:object, name:str) -> dict:
     "One call of a tool in an earlier turn; its arguments, JSON in a text, become an object for the template."
     function = call.get('function') if isinstance(call, dict) else None
-    if not isinstance(function, dict): raise ApiError(f'{name}.tool_calls: expected objects with a function', param='messages')
+    if not isinstance(function, dict):
+        raise ApiError(f'{name}.tool_calls: expected objects with a function', param='messages')
     arguments = function.get('arguments', '{}')
     try: arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError): arguments = None
-    if not isinstance(arguments, dict): raise ApiError(f'{name}.tool_calls: the arguments are no JSON object', param='messages')
+    if not isinstance(arguments, dict):
+        raise ApiError(f'{name}.tool_calls: the arguments are no JSON object', param='messages')
     called = read_text(function.get('name'), f'{name}.tool_calls.name')
     return dict(id=str(call.get('id', '')), type='function', function=dict(name=called, arguments=arguments))
 
@@ -223,7 +225,8 @@ def _refuse_others(body:dict):
         value = body.get(name)
         kind = value.get('type') if isinstance(value, dict) else value
         if kind is None or kind in fine: continue
-        raise ApiError(f'{name} {str(kind)[:40]!r} is not supported by this server', param=name, code='unsupported_parameter')
+        raise ApiError(f'{name} {str(kind)[:40]!r} is not supported by this server', param=name,
+            code='unsupported_parameter')
 
 def read_wishes(
     body:dict,         # of a request
@@ -397,7 +400,8 @@ class Service:
         "The model, as /v1/models tells it."
         o = self.opened
         openai = dict(id=o.name, object='model', created=self.created, owned_by='llm_lab')
-        return openai | dict(context_length=self.engine.context, turns=o.encoder.kind, says=o.says, attention=self.attention_shape)
+        return openai | dict(context_length=self.engine.context, turns=o.encoder.kind, says=o.says,
+            attention=self.attention_shape)
 
     @property
     def attention_shape(self) -> dict|None:
@@ -413,7 +417,8 @@ class Service:
         name = body.get('model')
         known = self.opened.name
         if name is None or name == known: return
-        raise ApiError(f'the model {str(name)[:80]!r} is not here; this server has {known!r}', 404, 'model', 'model_not_found')
+        raise ApiError(f'the model {str(name)[:80]!r} is not here; this server has {known!r}', 404,
+            'model', 'model_not_found')
 
 # %% ../nbs/09a_api.ipynb #15d95667
 def read_tools(

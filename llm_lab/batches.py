@@ -171,7 +171,7 @@ def _as_rows(texts):
 
 def _hold_out(texts, val_fraction, seed):
     "(train, val) by `split_documents`, with at least one document on either side."
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     texts = _as_rows(texts)
     low,high = 0.,1.
     for _ in range(50):

@@ -7,7 +7,6 @@ __all__ = ['CALL_MARKS', 'describe_functions', 'parameter_types', 'find_calls', 
 
 # %% ../nbs/09d_calls.ipynb #7c63dfd2
 import ast, json, re, secrets
-from collections.abc import Callable
 
 # %% ../nbs/09d_calls.ipynb #fb5017d1
 def describe_functions(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .calls import CallFinder, describe_functions, find_calls, mark_ids, parameter_types
-from .checkpoint import find_model
+from .checkpoint import resolve_checkpoint
 from .opening import open_model
 from .documents import python_docs
 from .files import atomic_write, read_json, read_manifest, sha256_of
@@ -132,7 +132,8 @@ class TurnEncoder:
         "The conversation as the template writes it."
         from jinja2 import TemplateError
         try: return self.hf.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=True)
-        except (TemplateError, TypeError, KeyError) as e: raise ValueError(f'the chat template of this model refuses these turns: {e}') from None
+        except (TemplateError, TypeError, KeyError) as e:
+            raise ValueError(f'the chat template of this model refuses these turns: {e}') from None
 
     def _rendered(self, text:str) -> list[int]:
         "Ids of a text in which names of special tokens are meant."
@@ -151,7 +152,9 @@ class TurnEncoder:
         marked = [next(kept) if t.get('content') else t for t in turns]
         parts = re.split('(\ue000\\d+\ue001)', self._render(marked, tools))
         ids = []
-        for part in parts: ids += self.tokenizer.encode(marks[part]) if part in marks else self._rendered(part) if part else []
+        for part in parts:
+            ids += self.tokenizer.encode(marks[part]) if part in marks else self._rendered(
+                part) if part else []
         return ids
 
 # %% ../nbs/09_chat.ipynb #c49723f3
@@ -218,7 +221,7 @@ class ChatModel:
         **opening,                     # device, dtype, verify of `open_model`
     ) -> 'ChatModel':
         "Whatever `open_model` opens."
-        folder = find_model(name)
+        folder = resolve_checkpoint(name)
         with quiet():
             if with_transformers: model,tokenizer = _open_theirs(folder, **opening)
             else: model,tokenizer = open_model(name, **opening)
@@ -237,7 +240,8 @@ class ChatModel:
 
 def _open_theirs(folder:Path, device=None, dtype=None, verify=False) -> tuple:
     "A model and its tokenizer as transformers has them."
-    loader = ModelLoader(folder, device_map=resolve_device(device), dtype=dtype, verify=verify, offline=True, progress=False)
+    loader = ModelLoader(folder, device_map=resolve_device(device), dtype=dtype, verify=verify,
+        offline=True, progress=False)
     return loader.load_model_and_tokenizer()
 
 # %% ../nbs/09_chat.ipynb #517260aa
@@ -371,12 +375,15 @@ class Chat:
     def _silent(self) -> Tensor:
         "Ids that stand for nothing."
         n = self.opened.model.config.vocab_size
-        return torch.tensor([*self.opened.tokenizer.gaps, *range(self.opened.tokenizer.vocab_size, n)], dtype=torch.long)
+        return torch.tensor([*self.opened.tokenizer.gaps,
+                *range(self.opened.tokenizer.vocab_size, n)], dtype=torch.long)
 
     def _turns_of(self, said:str|list) -> list[dict]:
         "What was said, as turns."
         if isinstance(said, str): return [dict(role='user', content=said)]
-        if len(said) != len(self.calls): raise ValueError(f'{len(said)} results, and the last answer had {len(self.calls)} calls')
+        if len(said) != len(self.calls):
+            raise ValueError(
+                f'{len(said)} results, and the last answer had {len(self.calls)} calls')
         texts = [r if isinstance(r, str) else json.dumps(r, ensure_ascii=False) for r in said]
         return [dict(role='tool', name=c['name'], content=text) for c,text in zip(self.calls, texts)]
 
@@ -416,7 +423,8 @@ class Chat:
         "Write the conversation, in the form that `llm-lab finetune` reads."
         path = Path(path)
         with atomic_write(path) as part:
-            part.write_text(json.dumps([dict(messages=self.turns)], indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+            part.write_text(json.dumps([dict(messages=self.turns)], indent=1, ensure_ascii=False)
+                + '\n', encoding='utf-8')
         return path
 
     def __repr__(self):
@@ -445,7 +453,8 @@ def do_command(
     elif word == '/system':
         chat.system = rest or None
         chat.reset()
-        print(f'(a new conversation, with {rest!r} before it)' if rest else '(a new conversation, with nothing before it)')
+        print(f'(a new conversation, with {rest!r} before it)'
+            if rest else '(a new conversation, with nothing before it)')
     elif word == '/save': print(f'({chat.save(rest)} written)' if rest else '(say where: /save talk.json)')
     else: _say_help()
     return True

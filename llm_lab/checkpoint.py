@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tensor_bytes', 'lay_out_tensors', 'to_plain', 'from_plain', 'config_json', 'tokenizer_files', 'checkpoint_files',
            'no_init', 'read_tensors', 'read_config', 'read_checkpoint', 'list_checkpoints', 'newest', 'SaveError',
-           'CheckpointManager', 'find_model', 'compare_configs']
+           'CheckpointManager', 'resolve_checkpoint', 'compare_configs']
 
 # %% ../nbs/04_checkpoint.ipynb #mv040000
 from ._moved import finder
@@ -220,7 +220,9 @@ def read_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     try: found = load_file(path)
-    except SafetensorError as e: raise ValueError(f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
+    except SafetensorError as e:
+        raise ValueError(
+            f'{path} is not a whole .safetensors file ({e}): it was cut short or altered') from e
     if os.name != 'nt': return found
     return {k: v.clone() for k,v in found.items()}     # Windows keeps a mapped file from being removed
 
@@ -244,7 +246,8 @@ def read_config(
     note = found.pop('llm_lab', {})
     known = {f.name for f in fields(GPTConfig)}
     unknown = {k: v for k,v in found.items() if k not in known and k not in note.get('transformers', ())}
-    if unknown: warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
+    if unknown:
+        warnings.warn(f'{path}, written by llm_lab {note.get("version", "unknown")}, has fields this version does not know; '
                               f'they are kept but have no effect: {", ".join(sorted(unknown))}', stacklevel=3)
     return {k: v for k,v in found.items() if k in known}, unknown
 
@@ -376,7 +379,8 @@ class CheckpointManager:
         base_dir:str|Path|None=None,  # another name of `root`
     ):
         if on_error not in ('raise', 'warn'): raise ValueError(f"on_error is {on_error!r}, expected 'raise' or 'warn'")
-        if '..' in Path(name).parts: raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
+        if '..' in Path(name).parts:
+            raise ValueError(f'{str(name)!r} cannot be the name of a run: it leads out of {root}')
         check_range(1, 10**9, whole=True, keep_last=keep_last, keep_every=keep_every)     # the newest always stays
         check_range(0, 10**9, whole=True, keep_best=keep_best)
         self.name = str(name)
@@ -490,7 +494,9 @@ def save(self:CheckpointManager,
     self.wait()
     about = _progress(_run_values(model))
     name = name or f'step-{about["step"]:07d}'
-    if not re.fullmatch(r'\w[\w.-]*', name): raise ValueError(f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
+    if not re.fullmatch(r'\w[\w.-]*', name):
+        raise ValueError(
+            f'{name!r} cannot be the name of a checkpoint: use letters, digits, - _ and .')
     if not _is_writer(): return self.checkpoint_dir/name
     try:
         self.claim()
@@ -569,7 +575,7 @@ def _is_checkpoint(path:Path) -> bool:
     return (path/'training_state.json').exists() and (path/'model.safetensors').exists()
 
 # %% ../nbs/04_checkpoint.ipynb #583bb938
-def find_model(
+def resolve_checkpoint(
     name:str|Path,                # a run's name, a folder or a file
     root:str|Path='checkpoints',  # where runs are kept
 ) -> Path:                        # the file or folder that holds the model
@@ -607,7 +613,8 @@ def _what_lies_here(folder:Path) -> str|None:
     "What a folder without a model holds that people take for one, and what to do."
     names = sorted(p.name for p in folder.iterdir())
     steps = [n for n in names if re.fullmatch(r'checkpoint-\d+', n)]
-    if steps: return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
+    if steps:
+        return f'it is the output of a Trainer; open its newest checkpoint, {folder/max(steps, key=lambda n: int(n[11:]))}'
     return _advice_for(names)
 
 def _advice_for(names:list) -> str|None:
@@ -652,7 +659,8 @@ def _check_fits(where, model, asked:dict, kind, text):
     saved = tok.token_kind if tok is not None else None
     differ = compare_configs(model.config.to_dict(), asked)
     if None not in (kind, saved) and kind != saved: differ.append(f'tokenizer kind ({saved!r} saved, {kind!r} here)')
-    if differ: raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
+    if differ:
+        raise ValueError(f'{where} differs from what was asked for in {", ".join(differ)}: ask for the same, or choose another name')
     if text is None or saved != 'char': return
     from llm_lab.bpe import iter_texts
     letters = ''.join(sorted(set().union(*iter_texts(text))))
@@ -682,13 +690,15 @@ def initialize_for_training(self:CheckpointManager,
         config = GPTConfig.from_dict(fields_)
     try: self.claim()
     except (OSError, OutputError) as e: self._report('of the first step', e)
-    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model) if init_from_model is not None else None, **optimizer_settings)
+    self.run = dict(learning_rate=learning_rate, init_from_model=str(init_from_model)
+        if init_from_model is not None else None, **optimizer_settings)
     state = None
     if found := self._start_from(): model,state = self._go_on(found, config, kind, text)
     elif init_from_model is not None: model = self._branch_off(init_from_model, config, kind, text)
     else: model = _new_model(config, kind, text)
     settings = {'muon': False, **optimizer_settings}
-    optimizer = model.to(resolve_device(device)).configure_optimizer(learning_rate=self.run['learning_rate'], state=state, **settings)
+    optimizer = model.to(resolve_device(device)).configure_optimizer(
+        learning_rate=self.run['learning_rate'], state=state, **settings)
     return model, optimizer, _run_values(model).get('step', 0)
 
 @patch
@@ -697,7 +707,8 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
     from llm_lab.opening import read_model
     model,state = read_model(found)
     is_ours_ = read_manifest(found) is not None
-    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model, _asked_for(config, not is_ours_), kind, text)
+    _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model,
+        _asked_for(config, not is_ours_), kind, text)
     before = read_json(found/'training_state.json').get('run', {}) if is_ours_ else {}
     training = {k: getattr(config, k) for k in _may_differ}
     if differ := compare_configs(model.config.to_dict() | before, training | self.run):
@@ -709,7 +720,7 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
 def _branch_off(self:CheckpointManager, name, config, kind, text):
     "A model with the weights of another run, at step zero."
     from llm_lab.opening import read_model
-    source = find_model(name, self.root)
+    source = resolve_checkpoint(name, self.root)
     model,_ = read_model(source, changes={k: getattr(config, k) for k in _may_differ})
     _check_fits(f'model {source}', model, _asked_for(config, not is_ours(source, 'checkpoint')), kind, text)
     model.train_state = None
@@ -737,7 +748,8 @@ def load_for_inference(cls:CheckpointManager,
     from llm_lab.opening import load_model
     checkpoint = legacy_filename or checkpoint
     root = base_dir or root
-    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()     # (name, folder of runs), an older order
+    # (name, folder of runs), an older order
+    is_root = not isinstance(checkpoint, int) and (Path(checkpoint)/str(name)).is_dir()
     if is_root: checkpoint,root = 'latest',checkpoint
     return load_model(cls(name, root)._find(checkpoint), **kwargs)
 
@@ -761,7 +773,8 @@ def _copy_live(self:CheckpointManager, files:dict, live:list):
         for i,part in enumerate(parts):
             if isinstance(part, bytes): continue
             view = torch.frombuffer(part, dtype=torch.uint8)
-            if not _is_inside(view.data_ptr(), live): continue       # already a copy: a turned matrix, or one fetched from a GPU
+            # already a copy: a turned matrix, or one fetched from a GPU
+            if not _is_inside(view.data_ptr(), live): continue
             kept = self._copies.get((file, i))
             if kept is None or len(kept) != len(view): kept = torch.empty_like(view)
             self._copies[file, i] = kept

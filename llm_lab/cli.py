@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 from .files import check_output_file, find_damage, is_ours, read_json, read_manifest, write_json
 from .reading import ReadingOptions, as_options, clean_files
 from .run import RunSettings, dry_run as plan_only, run_lab, write_parquet
-from .runtime import quiet, slow
+from .runtime import quiet
 from .tasks import read_pairs
 from .terminal import pack_texts, read_input, run_folder
 
@@ -231,8 +231,10 @@ def run(
     **reading,                             # how the text is read
 ):
     "Raw text to a measured, fine-tuned model: read, clean, tokenize, pack, train, fine-tune, evaluate, report."
-    typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head, n_embd=n_embd, batch_size=batch_size,
-                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate, passes=passes, lora_r=lora_r, pairs=pairs,
+    typed = dict(vocab_size=vocab_size, block_size=block_size, n_layer=n_layer, n_head=n_head,
+        n_embd=n_embd, batch_size=batch_size,
+                 dropout=dropout, weight_decay=weight_decay, learning_rate=learning_rate,
+                 passes=passes, lora_r=lora_r, pairs=pairs,
                  merge_dropout=merge_dropout, average=average, speed=speed)
     settings = RunSettings(input, minutes=minutes, seed=seed, reading=ReadingOptions(**reading), **typed)
     if dry_run:
@@ -302,7 +304,9 @@ def clean(
 def _check_parquet(input, output):
     "Refuse an output that is no .parquet file, or that is what is read."
     if Path(output).suffix != '.parquet':
-        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {Path(output)/"cleaned.parquet"}')
+        place = Path(output)
+        better = place.with_suffix('.parquet') if place.suffix else place/'cleaned.parquet'
+        raise ValueError(f'--output {output}: expected the name of a .parquet file, for example {better}')
     if Path(input).is_dir() and Path(input).resolve() in Path(output).resolve().parents:
         raise ValueError(f'{output} lies in the folder that is read, and would be read the next time: choose an --output outside')
     check_output_file(output, lambda p: (p.with_suffix('.ledger')/'ledger.json').is_file(), source=input)
@@ -348,15 +352,18 @@ def finetune(
 ) -> None:
     "LoRA fine-tune a model on pairs, conversations or texts, or on a task by its name; held-out data measures it."
     how = _typed(r=r, learning_rate=learning_rate, max_steps=max_steps, seed=seed)
-    by_name = _typed(task=task, training=training, model_size=model_size, dataset_size=dataset_size, max_train=max_train, max_eval=max_eval)
+    by_name = _typed(task=task, training=training, model_size=model_size, dataset_size=dataset_size,
+        max_train=max_train, max_eval=max_eval)
     more = _typed(num_train_epochs=num_train_epochs, per_device_train_batch_size=batch_size)
     if task or config:
-        if ReadingOptions(**reading) != ReadingOptions(): raise ValueError('--task and --config read pairs as they are: put them in order with llm-lab clean first')
+        if ReadingOptions(**reading) != ReadingOptions():
+            raise ValueError('--task and --config read pairs as they are: put them in order with llm-lab clean first')
         return _finetune_by_name(_typed(model=model, data=data, output=output, **by_name), config, **how, **more)
     if typed := [*by_name, *more]: raise ValueError(f'{", ".join(typed)}: only with --task or --config')
     for name,value in dict(model=model, data=data).items():
         if value is None: raise ValueError(f'finetune needs {name.upper()}: see llm-lab finetune --help')
-    _finetune_pairs(model, data, output or 'finetuned', dict(dict(r=8, learning_rate=2e-3, max_steps=100, seed=0), **how), reading)
+    _finetune_pairs(model, data, output or 'finetuned',
+        dict(dict(r=8, learning_rate=2e-3, max_steps=100, seed=0), **how), reading)
 
 def _typed(**options) -> dict:
     "Those that were given."
@@ -364,14 +371,14 @@ def _typed(**options) -> dict:
 
 def _finetune_pairs(model:str, data:str, output:str, how:dict, reading:dict):
     "Any model on anybody's pairs, measured by their loss."
-    from llm_lab.checkpoint import find_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.pairs import read_examples
     from llm_lab.sft import finetune as lora_finetune
     options = ReadingOptions(**reading)
     if options.lang or options.rules: data = read_pairs(data, **reading)
     with quiet():
         examples = read_examples(data, encoding=options.encoding, on_error=options.on_error)
-        found = lora_finetune(find_model(model), examples, None, output, progress=None, **how)
+        found = lora_finetune(resolve_checkpoint(model), examples, None, output, progress=None, **how)
     print(examples.said)
     losses = f'loss {found["loss_before"]:.3f} → {found["loss_after"]:.3f}'
     print(f'{losses} on {found["n_examples"]} held-out pairs; {output}/adapter and {output}/merged written')
@@ -413,7 +420,8 @@ def eval_(
 ) -> None:
     "Bits per byte and perplexity of a model on text, beside gzip and xz."
     from llm_lab.opening import open_model
-    from llm_lab.eval import bits_per_byte, compression_bits_per_byte, perplexity
+    from llm_lab.eval import bits_per_byte, perplexity
+    from llm_lab.opponents import compression_bits_per_byte
     from llm_lab.tokenizer import front_id
     if output: check_output_file(output, _has_scores, source=input)
     reading = pick(opening_and_reading, 'reading')
@@ -422,7 +430,8 @@ def eval_(
     if limit: texts = texts[::-(-len(texts)//limit)]
     with quiet():
         opened,tokenizer = open_model(model, **opening)
-        if tokenizer is None: raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
+        if tokenizer is None:
+            raise ValueError(f'{model} has no tokenizer (tokenizer.json): put the files of its tokenizer beside it')
         bos_id = front_id(tokenizer)                     # before each document, as this tokenizer does it
         how = dict(tokenizer=tokenizer, batch_size=batch_size, bos_id=bos_id)
         scores = dict(documents=len(texts))
@@ -468,7 +477,8 @@ def _our_folders(root:Path) -> list[Path]:
 def _accept(found:list[Path], folder:str):
     "Say what changed since folders were written, and take them as they are."
     from llm_lab.opening import accept_changes
-    if not found: raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
+    if not found:
+        raise ValueError(f'{folder} holds no folder of ours: without a manifest there is nothing to compare with')
     for f in found:
         changes = '; '.join(accept_changes(f))
         print(f'{f}: {changes}: accepted' if changes else f'{f}: as written')
@@ -591,13 +601,13 @@ def export(
 ) -> None:
     "Write a model for llama.cpp, Ollama or onnxruntime, read it back, and say what changed."
     from llm_lab.export import export_gguf, export_onnx
-    from llm_lab.checkpoint import find_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.reading import read_documents
     if to not in ('gguf', 'onnx'): raise ValueError(f"--to is {to!r}: choose 'gguf' or 'onnx'")
     if to == 'onnx': dtype = 'f32'
     path = Path(output or f'export/{Path(model).name}-{dtype}.{to}')
     held_out = read_documents(texts)['text'] if texts else None
-    folder = find_model(model)
+    folder = resolve_checkpoint(model)
     with quiet():
         if to == 'gguf': found = export_gguf(folder, path, dtype, held_out, force)
         else: found = export_onnx(folder, path, texts=held_out, force=force)

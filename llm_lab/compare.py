@@ -60,7 +60,8 @@ def writer_of(
     if isinstance(model, (tuple, list)): model,tokenizer = model
     kind = type(model).__name__
     if not hasattr(model, 'generate'):
-        if not callable(model): raise TypeError(f'{kind} cannot write: expected a model with generate, or a function from prompt to text')
+        if not callable(model):
+            raise TypeError(f'{kind} cannot write: expected a model with generate, or a function from prompt to text')
         return lambda prompt, seed, n, **kw: str(model(prompt))
     if not hasattr(model, 'get_output_embeddings'):
         return lambda prompt, seed, n, **kw: _our_write(model, prompt, seed, n, **kw)
@@ -622,7 +623,8 @@ def benchmark_model(
             _seconds(run, ids, 2)                                # warm-up
             pairs = [(_seconds(run, ids, 1), _seconds(run, ids, max_new_tokens)) for _ in range(repeats)]
         row = _speeds(pairs, B, prompt_len, max_new_tokens)
-        rows.append({**row, 'peak_bytes': int(memory.bytes), **_utilisation(model, row, prompt_len, max_new_tokens, best)})
+        rows.append({**row, 'peak_bytes': int(memory.bytes),
+                **_utilisation(model, row, prompt_len, max_new_tokens, best)})
     about = {'prompt_len': prompt_len, 'max_new_tokens': max_new_tokens, 'repeats': repeats,
              'device': str(device), 'threads': torch.get_num_threads(), 'peak_flops': best}
     return Benchmark(rows, about)
@@ -639,7 +641,8 @@ def write_lm_eval_task(
     if not items: raise ValueError('no questions to write')
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [{'prompt': mmlu_prompt(q, shots, style), 'choices': _answers(q, style), 'answer': q['answer']} for q in items]
+    rows = [{'prompt': mmlu_prompt(q, shots, style), 'choices': _answers(q, style),
+            'answer': q['answer']} for q in items]
     data = folder/f'{name}.jsonl'
     data.write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
     metrics = [{'metric': m, 'aggregation': 'mean', 'higher_is_better': True} for m in ('acc', 'acc_norm')]
@@ -667,7 +670,8 @@ def _lm_of(
     "A model as lm-eval takes it."
     from lm_eval.models.huggingface import HFLM
     if isinstance(model, (str, Path)):
-        if not (Path(model)/'config.json').exists(): raise FileNotFoundError(f'{model} is not a model folder: it holds no config.json')
+        if not (Path(model)/'config.json').exists():
+            raise FileNotFoundError(f'{model} is not a model folder: it holds no config.json')
         return HFLM(pretrained=str(model), backend='causal', device=resolve_device(), batch_size=batch_size)
     tokenizer = tokenizer or getattr(model, 'tokenizer', None)
     if tokenizer is None: raise ValueError(f'{type(model).__name__} needs its tokenizer: pass tokenizer=')
@@ -696,7 +700,8 @@ def lm_eval_scores(
     folders = sorted({str(f.resolve().parent) for f in files})
     manager = TaskManager(include_path=folders or None, include_defaults=len(files) < len(tasks))
     settings = {'bootstrap_iters': 0, 'log_samples': False, **kwargs}
-    out = lm_eval.simple_evaluate(lm, tasks=names, num_fewshot=num_fewshot, limit=limit, task_manager=manager, **settings)
+    out = lm_eval.simple_evaluate(lm, tasks=names, num_fewshot=num_fewshot, limit=limit,
+        task_manager=manager, **settings)
     scores = {}
     for task,result in out['results'].items():
         scores[task] = {k.removesuffix(',none'): v for k,v in result.items() if isinstance(v, (int, float))}

@@ -11,7 +11,8 @@ import tempfile
 from collections import defaultdict
 from functools import lru_cache, partial
 
-from .data_cleaning import CorpusRule, Limit, Rule, column, map_batches, rule_or_filter, text_batches
+from .data_cleaning import CorpusRule, Limit, Rule, map_batches, rows_at_once, rule_or_filter, text_batches
+from .reading import _scratch
 
 # %% ../nbs/01c_duplicates.ipynb #a0eb0be1
 # Scripts written without spaces, as ranges of code points: Thai, Lao, Tibetan, Burmese, Khmer, Tai Le, Tai Tham, Balinese, radicals, kana to Han, Yi, Javanese, Tai Viet, Han, half-width kana, Han
@@ -195,16 +196,24 @@ def _band_keys(batch, n_words, n_hashes, seed, bands, wide):
     signature = signature[:, :bands*wide].reshape(-1, bands, wide)
     keys = np.zeros(signature.shape[:2], np.uint64)
     for k in range(wide): keys = keys*np.uint64(_odd) + signature[:, :, k]
-    return {'keys': [k.tobytes() for k in _mix(keys)]}
+    keys = _mix(keys)
+    return {f'band {b}': keys[:, b] for b in range(bands)}
 
-def _shared_bands(keys):
-    "(rows, bands): a number for every key that several rows have, -1 for the others."
+def _shared_keys(signed):
+    "(rows that share a key with another, where their keys begin, and the keys by number), with one band in memory at a time."
     import numpy as np
-    groups = np.full(keys.shape, -1)
-    for b in range(keys.shape[1]):
-        _,group,size = np.unique(keys[:, b], return_inverse=True, return_counts=True)
-        groups[:, b] = np.where(size[group] > 1, group, -1)
-    return groups
+    n_rows = len(signed)
+    rows,numbers = [],[]
+    for b,name in enumerate(signed.column_names):
+        keys = signed.data.column(name).to_numpy()
+        _,number,size = np.unique(keys, return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(size[number] > 1)
+        rows.append(shared)
+        numbers.append(number[shared] + b*n_rows)
+    rows,numbers = np.concatenate(rows),np.concatenate(numbers)
+    order = np.argsort(rows, kind='stable')
+    rows,first = np.unique(rows[order], return_index=True)
+    return rows, np.append(first, len(numbers)), numbers[order]
 
 def _distinct(hashes):
     "Sorted, each only once."
@@ -218,10 +227,10 @@ class _ShingleSets:
     "Row -> its distinct shingles, sorted; they lie in a nameless file that is mapped, not in memory."
     def __init__(self, ds, rows, n_words):
         import numpy as np
-        self.place = {row: n for n,row in enumerate(rows)}
+        self.place = {row: n for n,row in enumerate(rows.tolist())}
         sizes = [0]
         with tempfile.TemporaryFile() as file:
-            for texts in text_batches(ds.select(np.array(rows, int)), 500):           # a list would be pickled number by number
+            for texts in text_batches(ds.select(rows), rows_at_once(ds, 500, 2**22)):
                 hashes,counts = shingle_hashes(texts, n_words)
                 for part in np.split(hashes, np.cumsum(counts)[:-1]):
                     distinct = _distinct(part)
@@ -241,12 +250,12 @@ def _candidates(ds, threshold, n_words, n_hashes, seed, num_proc=None, progress=
     bands,wide = bands_for(threshold, n_hashes)
     if len(ds) < 2: return [], {}
     sign = partial(_band_keys, n_words=n_words, n_hashes=n_hashes, seed=seed, bands=bands, wide=wide)
-    signed = map_batches(ds, sign, num_proc, progress, remove_columns=ds.column_names, batch_size=500, keep_in_memory=True, desc='minhash')
-    keys = np.frombuffer(b''.join(column(signed, 'keys')), np.uint64)
-    groups = _shared_bands(keys.reshape(len(ds), bands))
-    rows = np.flatnonzero((groups >= 0).any(1)).tolist()
-    shared = [[(b, g) for b,g in enumerate(groups[row].tolist()) if g >= 0] for row in rows]
-    return list(zip(rows, shared)), _ShingleSets(ds, rows, n_words)
+    with tempfile.TemporaryDirectory(dir=_scratch(), ignore_cleanup_errors=True) as folder:
+        signed = map_batches(ds, sign, num_proc, progress, remove_columns=ds.column_names, batch_size=rows_at_once(ds, 500, 2**22), cache_file_name=f'{folder}/keys.arrow', desc='minhash')
+        rows,borders,numbers = _shared_keys(signed)
+        del signed
+    keys = (numbers[a:b].tolist() for a,b in zip(borders, borders[1:]))
+    return zip(rows.tolist(), keys), _ShingleSets(ds, rows, n_words)
 
 def _similarity(a, b, threshold):
     "The Jaccard similarity of two sets; 0 where their sizes alone say that it is below the threshold."

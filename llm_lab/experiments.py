@@ -128,7 +128,8 @@ def _read_yaml(path:Path):
     "What a YAML file holds."
     import yaml
     try: return yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as e: raise ValueError(f'{path} is not YAML: {" ".join(str(e).split())}') from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise ValueError(f'{path} is not YAML: {" ".join(str(e).split())}') from None
 
 def _model_key(name) -> str:
     "The one spelling of a model's name; others than the known ones need a slash or a folder."

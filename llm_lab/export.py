@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['gguf_fields', 'llama_cpp_pattern', 'vocabulary_fields', 'pair_neighbours', 'part_neighbours', 'gguf_tensors',
-           'stored_as', 'output_change', 'certificate', 'card_facts', 'export_gguf', 'read_gguf', 'quantize_rows',
-           'Int8Linear', 'quantize_int8', 'export_onnx', 'onnx_model', 'onnx_writer']
+           'stored_as', 'output_change', 'certificate', 'card_facts', 'read_gguf', 'export_gguf', 'quantize_rows',
+           'Int8Linear', 'quantize_int8', 'onnx_model', 'onnx_writer', 'export_onnx']
 
 # %% ../nbs/10_export.ipynb #70b7865e
-import errno, json, math, os, warnings
+import errno, json, os, warnings
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .chat import stop_ids_of
-from .checkpoint import find_model
+from .checkpoint import resolve_checkpoint
 from .eval import bits_per_byte
 from .files import OutputError, atomic_write, check_output, read_json, sha256_of, write_json, write_manifest
 from .gpt_model import GPT, GPTConfig, rope_table
@@ -299,26 +299,10 @@ def _as_gpt(model) -> GPT:
     if isinstance(model, (str, Path)): model,_ = open_model(model, device='cpu')
     if not isinstance(model, GPT):
         raise TypeError(f'{type(model).__name__} cannot be exported: only models of the shapes {", ".join(map(repr, _shapes))} can')
-    if model.tokenizer is None: raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
+    if model.tokenizer is None:
+        raise ValueError('the model has no tokenizer, and a file without its vocabulary is of no use: open the folder that holds both')
     is_plain = model.device.type == 'cpu' and model.token_embedding.weight.dtype == torch.float32
     return model if is_plain else deepcopy(model).cpu().float()            # what a file is compared with
-
-def card_facts(
-    model:str|Path,  # a model's name or folder
-) -> dict:           # license, languages and tags, as far as they are said there
-    "What the model card of a folder, or of the run that it belongs to, says for everybody to read."
-    import yaml
-    from huggingface_hub import ModelCard
-    folder = find_model(model)
-    runs = [p for p in list(folder.resolve().parents)[:2] if (p/'report.json').is_file()]
-    cards = [folder/'README.md', *(card for run in runs for card in run.glob('checkpoints/*/README.md'))]
-    card = next((c for c in cards if c.is_file()), None)
-    if card is None: return {}
-    try: said = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-    except (ValueError, TypeError, yaml.YAMLError): return {}              # somebody's notes, and no card
-    lists = {'languages': said.get('language'), 'tags': said.get('tags')}
-    facts = {k: [v] if isinstance(v, str) else v for k,v in lists.items() if v}
-    return facts | {'license': said['license']} if isinstance(said.get('license'), str) else facts
 
 def _described(model:GPT) -> str:
     "One sentence about a model."
@@ -356,6 +340,24 @@ def _check_limit(found:dict, dtype:str, force:bool) -> dict:
     if within or force: return dict(found, dtype=dtype, limit=limit, within_limit=within)
     raise ValueError(f'{dtype} changes this model by {kl:.2g} nats a token, more than {limit:g}: choose a finer dtype, or force=True')
 
+# %% ../nbs/10_export.ipynb #1a040071
+def card_facts(
+    model:str|Path,  # a model's name or folder
+) -> dict:           # license, languages and tags, as far as they are said there
+    "What the model card of a folder, or of the run that it belongs to, says for everybody to read."
+    import yaml
+    from huggingface_hub import ModelCard
+    folder = resolve_checkpoint(model)
+    runs = [p for p in list(folder.resolve().parents)[:2] if (p/'report.json').is_file()]
+    cards = [folder/'README.md', *(card for run in runs for card in run.glob('checkpoints/*/README.md'))]
+    card = next((c for c in cards if c.is_file()), None)
+    if card is None: return {}
+    try: said = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+    except (ValueError, TypeError, yaml.YAMLError): return {}              # somebody's notes, and no card
+    lists = {'languages': said.get('language'), 'tags': said.get('tags')}
+    facts = {k: [v] if isinstance(v, str) else v for k,v in lists.items() if v}
+    return facts | {'license': said['license']} if isinstance(said.get('license'), str) else facts
+
 # %% ../nbs/10_export.ipynb #0c78fc9d
 def _write_gguf(path:Path, arch:str, about:dict, fields:dict, vocabulary:dict, tensors:dict, dtype:str) -> None:
     "Fields, list of tensors, numbers."
@@ -377,14 +379,32 @@ def _write_gguf(path:Path, arch:str, about:dict, fields:dict, vocabulary:dict, t
         writer.write_tensors_to_file()
     except OSError as e:
         if e.errno: raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None   # numpy says only how much it could not write
+        # numpy says only how much it could not write
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
     finally: writer.close()
 
 def _add(writer, key:str, value) -> None:
     "One field, in the type that llama.cpp expects."
-    kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    kinds = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32,
+        str: writer.add_string, list: writer.add_array}
     kinds[type(value)](key, value)
 
+# %% ../nbs/10_export.ipynb #16c71f28
+def read_gguf(
+    path:str|Path,  # a file that `export_gguf` wrote
+    like:GPT,       # the model it was made from: its shape and its tokenizer
+) -> GPT:           # a model with the numbers of the file
+    "The weights of a GGUF file, as a model of ours."
+    gguf = _gguf()
+    stored = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+    state = {}
+    for ours,theirs in _names(like.config).items():
+        values = _turned(ours, stored[theirs], like.config, part_neighbours)
+        state[ours] = torch.from_numpy(np.array(values, np.float32, order='C'))
+    model = GPT(like.config, like.tokenizer)
+    return load_hf_state_dict(model, state).eval()
+
+# %% ../nbs/10_export.ipynb #110e14be
 def _write_modelfile(path:Path, model:GPT) -> None:
     "What `ollama create` reads: which file, and how long it can look back."
     text = f'FROM ./{path.name}\nPARAMETER num_ctx {model.config.block_size}\nPARAMETER temperature 0.8\n'
@@ -402,7 +422,7 @@ def export_gguf(
     if dtype not in _kinds: raise ValueError(f'unknown dtype {dtype!r}; known: {", ".join(map(repr, _kinds))}')
     is_folder = isinstance(model, (str, Path))
     card = card_facts(model) if is_folder else {}
-    folder = find_model(model) if is_folder else None
+    folder = resolve_checkpoint(model) if is_folder else None
     model = _as_gpt(model)
     fields = gguf_fields(model.config)
     vocabulary = vocabulary_fields(model.tokenizer, model.config.vocab_size)
@@ -416,21 +436,6 @@ def export_gguf(
         found = _check_limit(found, dtype, force)
     _write_modelfile(path, model)
     return _note(path, dict(found, format='gguf', pattern=vocabulary['pre']))
-
-# %% ../nbs/10_export.ipynb #16c71f28
-def read_gguf(
-    path:str|Path,  # a file that `export_gguf` wrote
-    like:GPT,       # the model it was made from: its shape and its tokenizer
-) -> GPT:           # a model with the numbers of the file
-    "The weights of a GGUF file, as a model of ours."
-    gguf = _gguf()
-    stored = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
-    state = {}
-    for ours,theirs in _names(like.config).items():
-        values = _turned(ours, stored[theirs], like.config, part_neighbours)
-        state[ours] = torch.from_numpy(np.array(values, np.float32, order='C'))
-    model = GPT(like.config, like.tokenizer)
-    return load_hf_state_dict(model, state).eval()
 
 # %% ../nbs/10_export.ipynb #3ccf1ba6
 def quantize_rows(
@@ -555,28 +560,6 @@ def _trace(module:nn.Module, inputs:tuple, shapes:dict, outputs:list, path:Path)
                                     input_names=list(shapes), output_names=outputs, verbose=False)
     program.save(path)
 
-# %% ../nbs/10_export.ipynb #78b6651a
-def export_onnx(
-    model:GPT|str|Path,         # a model, or its name or folder
-    path:str|Path,              # the file, ending in .onnx
-    with_cache:bool=False,      # the past as inputs and outputs, for writing token by token
-    texts:list[str]|None=None,  # held-out text for the certificate
-    force:bool=False,           # write over an existing file, and keep a file that changed too much
-) -> dict:                      # its entry in `export_report.json`
-    "Write a model as a graph for onnxruntime, run it there, and say what changed."
-    try: import onnxruntime, onnxscript
-    except ImportError: raise ImportError('ONNX needs onnx, onnxscript and onnxruntime: pip install "llm_lab[export]"') from None
-    model = _as_gpt(model).eval()
-    path = _place(path, '.onnx', force)
-    draw = _draw_step if with_cache else _draw_whole
-    with atomic_write(path) as part:
-        draw(model, part)
-        found = _onnx_certificate(model, part, with_cache, texts)
-        found = _check_limit(found, 'onnx', force)
-    vocabulary = model.tokenizer.to_tokenizers().to_str(pretty=True)
-    with atomic_write(path.parent/'tokenizer.json') as part: part.write_text(vocabulary, encoding='utf-8')
-    return _note(path, dict(found, format='onnx', with_cache=with_cache))
-
 # %% ../nbs/10_export.ipynb #798e0da8
 def _session(path:str|Path):
     "A file in onnxruntime."
@@ -620,3 +603,27 @@ def _onnx_certificate(model:GPT, path:Path, with_cache:bool, texts:list[str]|Non
     "What onnxruntime makes of the graph, beside the model."
     after = _in_two_steps(onnx_writer(path, model)) if with_cache else onnx_model(path)
     return certificate(model, after, texts)
+
+# %% ../nbs/10_export.ipynb #78b6651a
+def export_onnx(
+    model:GPT|str|Path,         # a model, or its name or folder
+    path:str|Path,              # the file, ending in .onnx
+    with_cache:bool=False,      # the past as inputs and outputs, for writing token by token
+    texts:list[str]|None=None,  # held-out text for the certificate
+    force:bool=False,           # write over an existing file, and keep a file that changed too much
+) -> dict:                      # its entry in `export_report.json`
+    "Write a model as a graph for onnxruntime, run it there, and say what changed."
+    try: import onnxruntime, onnxscript
+    except ImportError:
+        raise ImportError(
+            'ONNX needs onnx, onnxscript and onnxruntime: pip install "llm_lab[export]"') from None
+    model = _as_gpt(model).eval()
+    path = _place(path, '.onnx', force)
+    draw = _draw_step if with_cache else _draw_whole
+    with atomic_write(path) as part:
+        draw(model, part)
+        found = _onnx_certificate(model, part, with_cache, texts)
+        found = _check_limit(found, 'onnx', force)
+    vocabulary = model.tokenizer.to_tokenizers().to_str(pretty=True)
+    with atomic_write(path.parent/'tokenizer.json') as part: part.write_text(vocabulary, encoding='utf-8')
+    return _note(path, dict(found, format='onnx', with_cache=with_cache))

@@ -48,10 +48,12 @@ def _in_words(path, error:BaseException) -> str:
     "A sentence that begins with the file, for an error that does not."
     first = (str(error).strip().splitlines() or [''])[0][:200]
     if isinstance(error, ValueError) and _is_own(error): return f'{path}: {first}'
-    if isinstance(error, FileNotFoundError) and error.filename: return f'{error.filename} is missing, so {path} is incomplete'
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f'{error.filename} is missing, so {path} is incomplete'
     if isinstance(error, IsADirectoryError): return f'{error.filename} is a folder where {path} should have a file'
     if isinstance(error, RecursionError): return f'{path} is nested too deeply to be read'
-    if isinstance(error, MemoryError) or 'allocate' in first: return f'{path} asks for more memory than there is ({first})'
+    if isinstance(error, MemoryError) or 'allocate' in first:
+        return f'{path} asks for more memory than there is ({first})'
     return f'{path} is not what it looks like ({type(error).__name__}: {first}): it was altered, or written by another program'
 
 @contextmanager
@@ -61,7 +63,8 @@ def naming_errors(
     "What goes wrong with a file inside becomes a ValueError that names it; errors that do so already pass."
     try: yield
     except BaseException as e:
-        is_panic = type(e).__name__ == 'PanicException'          # a library in Rust gave up; no Exception, for whatever reason
+        # a library in Rust gave up; no Exception, for whatever reason
+        is_panic = type(e).__name__ == 'PanicException'
         if not isinstance(e, Exception) and not is_panic: raise
         if isinstance(e, (ValueError, OSError)) and str(path) in str(e) and _is_own(e): raise
         kind = FileNotFoundError if isinstance(e, FileNotFoundError) else ValueError
@@ -84,9 +87,13 @@ class OutputError(ValueError):
 
 def _check_file(path:Path):
     "Refuse a place where no file of ours may go."
-    if path.is_symlink(): raise OutputError(f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
-    if path.is_dir(): raise OutputError(f'{path} is a folder, and a file is to be written: give a file name, for example {path/"output"}')
-    if path.exists() and not path.is_file(): raise OutputError(f'{path} is a device or pipe, not a file: choose another output')
+    if path.is_symlink():
+        raise OutputError(
+            f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
+    if path.is_dir():
+        raise OutputError(f'{path} is a folder, and a file is to be written: give a file name, for example {path/"output"}')
+    if path.exists() and not path.is_file():
+        raise OutputError(f'{path} is a device or pipe, not a file: choose another output')
 
 # %% ../nbs/00a_files.ipynb #50c22da1
 def flush_folder(
@@ -152,7 +159,9 @@ def read_manifest(
     try: found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError): return None
     if not isinstance(found, dict) or not _is_list_of_files(found.get('files')): return None
-    if 'kind' not in found: found['kind'] = 'checkpoint' if 'training_state.json' in found['files'] else 'model'   # from before kinds
+    # from before kinds
+    if 'kind' not in found:
+        found['kind'] = 'checkpoint' if 'training_state.json' in found['files'] else 'model'
     return found if kind in (None, found['kind']) else None
 
 def is_ours(
@@ -170,7 +179,8 @@ def write_manifest(
 ) -> dict:               # what was written
     "List every file of a folder, with size and sha256, in its `manifest.json`."
     folder = Path(folder)
-    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != 'manifest.json' and not p.name.startswith('.')]
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name != 'manifest.json'
+        and not p.name.startswith('.')]
     entries = {p.name: dict(size=p.stat().st_size, sha256=sha256_of(p)) for p in files}
     manifest = dict(facts, kind=kind, files=entries)
     write_json(folder/'manifest.json', manifest)
@@ -190,9 +200,11 @@ def find_damage(
         size = path.stat().st_size
         if size != want.get('size'):
             saved = f'{want["size"]:,}' if isinstance(want.get('size'), int) else 'another number'
-            way_out = f'. If that was on purpose: llm-lab verify --accept "{folder}"' if name == 'config.json' else ''     # people edit this one
+            # people edit this one
+            way_out = f'. If that was on purpose: llm-lab verify --accept "{folder}"' if name == 'config.json' else ''
             return f'{path} has {size:,} bytes, {saved} were saved: it was cut short or altered{way_out}'
-        if verify and sha256_of(path) != want.get('sha256'): return f'{path} has another sha256 than when it was saved: its content was altered'
+        if verify and sha256_of(path) != want.get('sha256'):
+            return f'{path} has another sha256 than when it was saved: its content was altered'
 
 # %% ../nbs/00a_files.ipynb #bbefd54a
 _own_hidden = {'.lock', 'manifest.json'}
@@ -219,12 +231,18 @@ def check_output(
     "Refuse a place where a folder of ours may not go."
     path = Path(path)
     _check_source(path, source)
-    if path.is_symlink(): raise OutputError(f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
+    if path.is_symlink():
+        raise OutputError(
+            f'{path} is a link to {os.readlink(path)}: give the place itself, or another name')
     for place in (path, *path.parents):
-        if place.exists() and not place.is_dir(): raise OutputError(f'{place} is a file, and a folder is to be written: choose another output')
+        if place.exists() and not place.is_dir():
+            raise OutputError(
+                f'{place} is a file, and a folder is to be written: choose another output')
     if force or not path.exists(): return path
     found = read_manifest(path)
-    if found and kind not in (None, found['kind']): raise OutputError(f'{path} holds a folder of kind {found["kind"]!r}, not {kind!r}: choose another output')
+    if found and kind not in (None, found['kind']):
+        raise OutputError(
+            f'{path} holds a folder of kind {found["kind"]!r}, not {kind!r}: choose another output')
     if foreign := foreign_files(path):
         more = f' and {len(foreign) - 3} more' if len(foreign) > 3 else ''
         raise OutputError(f'{path} holds {", ".join(foreign[:3])}{more}, which this did not write: choose a new or empty folder')
@@ -239,7 +257,8 @@ def check_output_file(
     path = Path(path)
     _check_source(path, source)
     _check_file(path)
-    if path.exists() and not is_known(path): raise OutputError(f'{path} is there, and this did not write it: choose another name')
+    if path.exists() and not is_known(path):
+        raise OutputError(f'{path} is there, and this did not write it: choose another name')
     return path
 
 # %% ../nbs/00a_files.ipynb #3bb3c0a6
@@ -382,7 +401,8 @@ class FolderLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=0, is_singleton=True)   # one lock per process, however many ask
         try: lock.acquire()
-        except Timeout: raise RuntimeError(f'{self.folder} is being written by another process: wait for it, end it, or choose another name') from None
+        except Timeout:
+            raise RuntimeError(f'{self.folder} is being written by another process: wait for it, end it, or choose another name') from None
         except (NotImplementedError, OSError) as e:
             warnings.warn(f'{self.folder}: no lock could be made here ({e}), so a second writer would not be noticed')
             return self
@@ -417,7 +437,8 @@ def load_pickle(
     try:
         with open(path, 'rb') as f: return _PlainUnpickler(f).load()
     except FileNotFoundError: raise
-    except _Refused as e: raise ValueError(f'{path} {e}: refused, and nothing was run. Only numbers, text, lists and dicts are read from pickles') from None
+    except _Refused as e:
+        raise ValueError(f'{path} {e}: refused, and nothing was run. Only numbers, text, lists and dicts are read from pickles') from None
     except Exception as e: raise ValueError(f'{path} is not a whole pickle ({type(e).__name__}: {e})') from None
 
 def load_pt(

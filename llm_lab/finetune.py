@@ -12,18 +12,18 @@ __all__ = ['KNOWN_MODELS', 'log', 'BACKENDS', 'KNOWN_DATA', 'TASKS', 'KnownModel
            'TaskScore', 'write_answers', 'choose_labels', 'evaluate_task', 'save_finetuned', 'AnswerRows', 'fit_gpt']
 
 # %% ../nbs/07_finetune.ipynb #1c715dee
-import hashlib, importlib.util, inspect, json, logging, os, re, torch
+import importlib.util, inspect, json, logging, os, re, torch
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
 
 from . import pairs as pair_code
 from .adapters import open_quantized
-from .checkpoint import find_model
+from .checkpoint import resolve_checkpoint
 from .files import atomic_folder, is_ours, read_json, read_manifest, sha256_of
-from .hub import cached_snapshot, fetch_data_files
+from .hub import fetch_data_files
 from .loader import ModelLoader
-from .runtime import context_of, device_of, quiet, resolve_device, resolve_dtype
+from .runtime import context_of, quiet, resolve_device, resolve_dtype
 from .pairs import choose_form, encode_examples, read_examples
 from .sft import SFTSettings, collate_pairs, complete_ids, make_trainer, pair_losses, sft_arguments
 from .text_metrics import compute_classification_scores, compute_rouge_scores, compute_translation_scores
@@ -70,8 +70,10 @@ def resolve_model(
     known = KNOWN_MODELS.get(_same_model.get(str(name), str(name)))
     if known: return known.four_bit if four_bit else known.hub_id
     is_hub_name = re.fullmatch(r'[\w.-]+/[\w.-]+', str(name))
-    if Path(name).exists() or (Path('checkpoints')/name).exists(): return str(find_model(name))
-    if not is_hub_name: check_name('model', str(name), [*KNOWN_MODELS, *_same_model], 'a folder, or OWNER/NAME on the Hub')
+    if Path(name).exists() or (Path('checkpoints')/name).exists(): return str(resolve_checkpoint(name))
+    if not is_hub_name:
+        check_name('model', str(name), [*KNOWN_MODELS, *_same_model],
+            'a folder, or OWNER/NAME on the Hub')
     return str(name)
 
 # %% ../nbs/07_finetune.ipynb #d75053fd
@@ -108,8 +110,10 @@ class ModelSettings:
     def __post_init__(self):
         for name,least in dict(r=1, max_seq_length=8).items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least: raise ValueError(f'{name} is {value!r}: a whole number from {least}')
-        if not 0 <= self.lora_dropout < 1: raise ValueError(f'lora_dropout is {self.lora_dropout!r}: a share from 0 to below 1')
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f'{name} is {value!r}: a whole number from {least}')
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f'lora_dropout is {self.lora_dropout!r}: a share from 0 to below 1')
         check_name('bias', self.bias, ('none', 'all', 'lora_only'))
         resolve_dtype(self.dtype, 'cpu')     # a name that torch knows
 
@@ -183,9 +187,11 @@ def _open_unsloth(name, s:ModelSettings, device:str) -> tuple:
     "Through Unsloth."
     from unsloth import FastLanguageModel
     model,tokenizer = FastLanguageModel.from_pretrained(
-        model_name=resolve_model(name, s.load_in_4bit), max_seq_length=s.max_seq_length, dtype=s.dtype, load_in_4bit=s.load_in_4bit)
+        model_name=resolve_model(name, s.load_in_4bit), max_seq_length=s.max_seq_length,
+        dtype=s.dtype, load_in_4bit=s.load_in_4bit)
     model = FastLanguageModel.get_peft_model(
-        model, r=s.r, target_modules=list(s.target_modules), lora_alpha=s.lora_alpha, lora_dropout=s.lora_dropout, bias=s.bias,
+        model, r=s.r, target_modules=list(s.target_modules), lora_alpha=s.lora_alpha,
+        lora_dropout=s.lora_dropout, bias=s.bias,
         use_gradient_checkpointing=s.use_gradient_checkpointing, random_state=s.random_state, use_dora=s.use_dora)
     return model, tokenizer
 
@@ -462,7 +468,8 @@ def tokens_of(
     with quiet():
         if is_ours(place, 'cache'): return load_from_disk(str(place))
         rows = encode_examples(tokenizer, examples, max_length, form)
-        with atomic_folder(place, kind='cache', rows=len(rows), max_length=max_length, tokenizer=str(tokenizer.name_or_path)) as tmp:
+        with atomic_folder(place, kind='cache', rows=len(rows), max_length=max_length,
+            tokenizer=str(tokenizer.name_or_path)) as tmp:
             rows.save_to_disk(str(tmp))
     return rows
 
@@ -513,14 +520,16 @@ class TrainingConfig:
     more:dict=field(default_factory=dict)  # anything else that trl.SFTConfig takes
 
     def __post_init__(self):
-        counts = dict(per_device_train_batch_size=1, gradient_accumulation_steps=1, warmup_steps=0, logging_steps=1, max_seq_length=8)
+        counts = dict(per_device_train_batch_size=1, gradient_accumulation_steps=1, warmup_steps=0,
+            logging_steps=1, max_seq_length=8)
         for name,least in counts.items():
             value = getattr(self, name)
             is_whole = isinstance(value, int)
             if not is_whole or value < least: raise ValueError(f'{name} is {value!r}: a whole number from {least}')
         rate = self.learning_rate
         is_number = isinstance(rate, (int, float))
-        if not is_number or not 0 < rate <= 1: raise ValueError(f'learning_rate is {rate!r}: a number above 0 and at most 1')
+        if not is_number or not 0 < rate <= 1:
+            raise ValueError(f'learning_rate is {rate!r}: a number above 0 and at most 1')
         for name in ('num_train_epochs', 'max_steps'):
             value = getattr(self, name)
             if value is None: continue
@@ -577,7 +586,8 @@ def get_recommended_config(
     check_name('dataset_size', dataset_size, _by_data)
     task = resolve_task(task_type)
     size = _by_model[model_size]
-    found = dict(_by_task[task], output_dir=f'results/{task}', num_train_epochs=_by_data[dataset_size], per_device_train_batch_size=size['batch'],
+    found = dict(_by_task[task], output_dir=f'results/{task}',
+        num_train_epochs=_by_data[dataset_size], per_device_train_batch_size=size['batch'],
                  gradient_accumulation_steps=8//size['batch'])
     found['learning_rate'] *= size['rate']
     return TrainingConfig(**{**found, **changes})
@@ -593,8 +603,12 @@ def create_trainer(
 ):                         # a trl.SFTTrainer: .train(), .evaluate(), .state.log_history, .save_model()
     "TRL's trainer, with the loss on the answers."
     if isinstance(args, TrainingConfig): args = get_training_args(args)
-    if hasattr(model, 'to_hf'): raise TypeError('a GPT of this house is trained by fit_gpt(model, tokenizer, config, train_dataset)')
-    if not any(p.requires_grad for p in model.parameters()): raise ValueError('no weight of this model trains: open it with load_model_by_name, which adds adapters')
+    if hasattr(model, 'to_hf'):
+        raise TypeError(
+            'a GPT of this house is trained by fit_gpt(model, tokenizer, config, train_dataset)')
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(
+            'no weight of this model trains: open it with load_model_by_name, which adds adapters')
     length = min(args.max_length or 2048, context_of(model) or 2048)
     rows = _rows_for(tokenizer, train_dataset, length)
     eval_rows = None if eval_dataset is None else _rows_for(tokenizer, eval_dataset, length)
@@ -675,7 +689,9 @@ def choose_labels(
 def _task_of(dataset, task) -> str:
     "What is asked for, else what the dataset was loaded as."
     name = task or getattr(getattr(dataset, 'info', None), 'description', '')
-    if not name: raise ValueError(f'which task is it? Give task=…; known: {", ".join(map(repr, (*TASKS, *KNOWN_DATA)))}')
+    if not name:
+        raise ValueError(
+            f'which task is it? Give task=…; known: {", ".join(map(repr, (*TASKS, *KNOWN_DATA)))}')
     return resolve_task(name)
 
 def evaluate_task(
@@ -739,7 +755,9 @@ def save_finetuned(
     folder:str|Path,     # new, or one of ours
 ) -> Path:               # the folder
     "Adapters in PEFT's format, tokenizer and prompt form."
-    if not hasattr(model, 'get_base_model'): raise ValueError('this model has no adapters of PEFT: model.save_pretrained(folder) saves it')
+    if not hasattr(model, 'get_base_model'):
+        raise ValueError(
+            'this model has no adapters of PEFT: model.save_pretrained(folder) saves it')
     base = model.peft_config['default'].base_model_name_or_path
     with atomic_folder(folder, kind='adapter', base=str(base)) as tmp, quiet():
         model.save_pretrained(tmp)
@@ -786,9 +804,11 @@ def fit_gpt(
 ) -> list[dict]:            # the history
     "Fine-tune a GPT by `GPT.fit` as TRL would."
     from transformers import get_scheduler
-    loader = AnswerRows(_rows_for(tokenizer, train_dataset, min(config.max_seq_length, model.config.block_size)), config)
+    loader = AnswerRows(_rows_for(tokenizer, train_dataset,
+            min(config.max_seq_length, model.config.block_size)), config)
     n_steps = config.steps or int(-(-config.num_train_epochs*loader.n_steps//1))
-    optimizer = model.configure_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay, betas=(.9, .999), muon=False)
+    optimizer = model.configure_optimizer(learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay, betas=(.9, .999), muon=False)
     shadow = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.)
     share = get_scheduler(config.lr_scheduler_type, shadow, config.warmup_steps, n_steps).lr_lambdas[0]
     done = iter(range(n_steps))
@@ -796,7 +816,8 @@ def fit_gpt(
         factor = share(next(done))
         for group in optimizer.param_groups: group['lr'] = config.learning_rate*factor
     hook = optimizer.register_step_pre_hook(set_rate)
-    ours = dict(max_iters=n_steps, schedule='constant', warmup_iters=0, grad_accum=config.gradient_accumulation_steps, grad_clip=1.,
+    ours = dict(max_iters=n_steps, schedule='constant', warmup_iters=0,
+        grad_accum=config.gradient_accumulation_steps, grad_clip=1.,
                 dtype='float32', log_interval=config.logging_steps, eval_interval=0)
     try: return model.fit(loader, optimizer, **{**ours, **settings})
     finally: hook.remove()

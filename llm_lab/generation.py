@@ -386,7 +386,8 @@ def prompt_ids(
     ids = _ids_of(model, prompt)
     if not ids:
         bos = end_id(model, 'bos')
-        if bos is None: raise ValueError('the prompt is empty and there is no BOS token to start from: give at least one token')
+        if bos is None:
+            raise ValueError('the prompt is empty and there is no BOS token to start from: give at least one token')
         ids = [bos]
     V = model.config.vocab_size
     for i in ids:

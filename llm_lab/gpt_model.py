@@ -453,7 +453,9 @@ def _cross_entropy(logits:Tensor, targets:Tensor, reduction:str) -> Tensor:
 
 def _embed(model:nn.Module, ids:Tensor, start:int) -> Tensor:
     "A vector for each id, or a refusal that says what does not fit."
-    if ids.ndim != 2: raise ValueError(f'ids have the shape {tuple(ids.shape)}, expected (B, T): ids[None] makes one row')
+    if ids.ndim != 2:
+        raise ValueError(
+            f'ids have the shape {tuple(ids.shape)}, expected (B, T): ids[None] makes one row')
     n = start + ids.shape[1]
     if n > model.config.block_size:
         raise ValueError(f'{n} tokens do not fit the block_size of {model.config.block_size}: shorten the rows')

@@ -18,7 +18,8 @@ from .files import is_plain_name, read_json, read_manifest, sha256_of, write_jso
 def _what_is(path) -> str|None:
     "Recognise two kinds of file that often stand where weights or JSON should be."
     with open(path, 'rb') as f: start = f.read(64).lstrip()
-    if start.startswith(b'version https://git-lfs'): return 'a Git LFS pointer instead of the file: run `git lfs pull` in the folder'
+    if start.startswith(b'version https://git-lfs'):
+        return 'a Git LFS pointer instead of the file: run `git lfs pull` in the folder'
     if start.startswith(b'<'): return 'an HTML page instead of the file'
 
 def _place(entry:dict, start:int) -> tuple:
@@ -37,7 +38,8 @@ def safetensors_header(
     size = os.path.getsize(path)
     with open(path, 'rb') as f:
         n = int.from_bytes(f.read(8), 'little')
-        if size < 8 or n > size - 8: raise ValueError(_what_is(path) or f'{size} bytes, its header alone should have {n}')
+        if size < 8 or n > size - 8:
+            raise ValueError(_what_is(path) or f'{size} bytes, its header alone should have {n}')
         text = f.read(n)
     try:
         head = json.loads(text)
@@ -164,7 +166,8 @@ def describe_other(
     names:list[str],  # what a folder or a repository holds
 ) -> str:             # '' where it is nothing that we know
     "What stands where weights should be, and what to do with it."
-    if any(map(_weight_file.fullmatch, names)) and not any(f in names for f in (*_indexes, 'model.safetensors', 'pytorch_model.bin')):
+    if any(map(_weight_file.fullmatch, names)) and not any(f in names
+        for f in (*_indexes, 'model.safetensors', 'pytorch_model.bin')):
         return 'shards without an index: copy model.safetensors.index.json too, which says which tensor is in which shard'
     if any(map(_weight_file.fullmatch, names)): return ''
     if 'adapter_config.json' in names:
@@ -238,7 +241,8 @@ class LocalHub:
         for p in sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'manifest.json'):
             key = p, p.stat().st_size, p.stat().st_mtime_ns
             if key not in self._ids:
-                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors', '.bin', '.parquet') else None
+                self._ids[key] = _content_id(p), sha256_of(p) if p.suffix in ('.safetensors',
+                    '.bin', '.parquet') else None
             files.append((p.relative_to(folder).as_posix(), p.stat().st_size, *self._ids[key]))
         return sha1(repr(files).encode(), usedforsecurity=False).hexdigest(), files
 
@@ -442,7 +446,8 @@ class ByteBar:
         progress:bool|None,  # None: on a terminal only
     ):
         from tqdm.auto import tqdm
-        self.bar = tqdm(total=total, desc=what, unit='B', unit_scale=True, disable=None if progress is None else not progress)
+        self.bar = tqdm(total=total, desc=what, unit='B', unit_scale=True,
+            disable=None if progress is None else not progress)
         self.lock = threading.Lock()
         self.is_stopped = False
     def update(self, n:float=1):
@@ -507,7 +512,8 @@ def _commit(folder:Path):
     folder.mkdir(parents=True, exist_ok=True)
     for f in coming:
         new,path = partial/f,folder/f
-        if not new.is_file() or new.is_symlink(): continue                       # right already, or moved before the crash
+        # right already, or moved before the crash
+        if not new.is_file() or new.is_symlink(): continue
         if os.path.lexists(path) and not _may_go(path, old.get(f)): _set_aside(path)
         os.replace(new, path)
     for f in old.keys() - coming.keys():                                         # fetched once, gone from this revision
@@ -525,7 +531,8 @@ def _filling(folder:Path, name:str):
     partial = _partial(folder)
     lock = Path(f'{folder}.lock')
     for place in (folder, partial, lock):
-        if place.is_symlink(): raise ModelFilesError(f'{place} is a link to {os.readlink(place)}: give the place itself, or another name')
+        if place.is_symlink():
+            raise ModelFilesError(f'{place} is a link to {os.readlink(place)}: give the place itself, or another name')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         coming = read_manifest(partial, 'model')
@@ -607,7 +614,9 @@ def _check_repository(name, names:list[str], wanted:list[str]):
     if any(map(_weight_file.fullmatch, wanted)): return
     other = describe_other(names)
     holds = f'is {other}' if other.startswith('a ') else f'holds {other}'
-    raise ModelFilesError(f'{name} {holds}' if other else f'{name} has no model.safetensors or pytorch_model.bin; it holds: ' + ', '.join(names[:8]))
+    raise ModelFilesError(f'{name} {holds}'
+        if other else f'{name} has no model.safetensors or pytorch_model.bin; it holds: '
+        + ', '.join(names[:8]))
 
 def _fetch(name, folder:Path, revision=None, token=None, progress=None, endpoint=None, tokenizer=True) -> int:  # bytes that had to be fetched
     "Make `folder` hold what the Hub has for a model, fetching only what is missing, altered or of another revision."
@@ -663,7 +672,8 @@ def folder_state(
     if report.bad:
         said = [f'{f}: {p}' for f,p in report.bad.items()]
         return f'{folder} is incomplete: ' + '; '.join(said[:3]), report
-    if read_manifest(_partial(folder), 'model'): return f'{folder} was being filled when the download was cut off', report
+    if read_manifest(_partial(folder), 'model'):
+        return f'{folder} was being filled when the download was cut off', report
     return _revision_problem(folder, has, revision), report
 
 # %% ../nbs/00c_hub.ipynb #c49c7753
@@ -690,10 +700,13 @@ def fetch_model(
     folder = Path(folder)
     with _filling(folder, name):
         kind = (read_manifest(folder) or {'kind': 'model'})['kind']
-        if kind != 'model': raise ModelFilesError(f'{folder} holds a folder of kind {kind!r}: choose another folder for {name}')
+        if kind != 'model':
+            raise ModelFilesError(
+                f'{folder} holds a folder of kind {kind!r}: choose another folder for {name}')
         wrong,report = folder_state(folder, revision, name)
         has = (report and report.manifest) or {}
-        is_whole = not wrong and (has_tokenizer(folder) or not tokenizer) and (not full or check_folder(folder, full=True).ok)
+        is_whole = not wrong and (has_tokenizer(folder) or not tokenizer) and (not full
+            or check_folder(folder, full=True).ok)
         held = has.get('revision')
         wanted = revision or (held if isinstance(held, str) else None)
         if not is_whole: return _fetch(name, folder, wanted, tokenizer=tokenizer, **net)
@@ -726,7 +739,8 @@ def is_offline(
 ) -> bool:
     "Whether the network is switched off."
     if offline is not None: return offline
-    return any(os.environ.get(k, '').upper() in ('1', 'ON', 'YES', 'TRUE') for k in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'))
+    return any(os.environ.get(k, '').upper() in ('1', 'ON', 'YES', 'TRUE')
+        for k in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'))
 
 # %% ../nbs/00c_hub.ipynb #1f120426
 def fetch_to_cache(
@@ -740,13 +754,15 @@ def fetch_to_cache(
     from huggingface_hub import hf_hub_download, snapshot_download
     from tqdm.auto import tqdm
     class Bar(tqdm):
-        def __init__(self, *args, **kw): super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
+        def __init__(self, *args, **kw):
+            super().__init__(*args, **{**kw, 'disable': None if progress is None else not progress})
     url = _hub_url(endpoint)
     kw = dict(endpoint=url, token=token, cache_dir=_cache_dir())
     commit,on_hub = _ask_hub(name, revision, token, url)
     wanted = wanted_files(list(on_hub))
     _check_repository(name, list(on_hub), wanted)
-    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted, tqdm_class=Bar, **kw), name, revision, url))
+    folder = Path(_persist(lambda: snapshot_download(name, revision=revision, allow_patterns=wanted,
+                tqdm_class=Bar, **kw), name, revision, url))
     for f in check_folder(folder).bad:
         _persist(lambda: hf_hub_download(name, f, revision=commit, force_download=True, **kw), name, revision, url)
     return folder
@@ -783,7 +799,8 @@ def copy_from_cache(
             shutil.copyfile(snapshot/f, partial/f)
             stat = (partial/f).stat()
             entries[f] = dict(size=stat.st_size, sha256=sha256_of(partial/f), mtime_ns=stat.st_mtime_ns)
-        write_json(partial/'manifest.json', dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
+        write_json(partial/'manifest.json',
+            dict(kind='model', repo=name, revision=snapshot.name, asked=revision, files=entries))
         _commit(folder)
 
 # %% ../nbs/00c_hub.ipynb #1a3e5aa9
@@ -804,7 +821,9 @@ def fetch_data_files(
     about = _persist(lambda: HfApi(url, token).dataset_info(name, revision=revision), name, revision, url)
     there = [s.rfilename for s in about.siblings]
     wanted = sorted(fnmatch.filter(there, pattern))
-    if not wanted: raise ModelFilesError(f'the dataset {name} has no file {pattern}; it has: {", ".join(sorted(there)[:20])}')
+    if not wanted:
+        raise ModelFilesError(
+            f'the dataset {name} has no file {pattern}; it has: {", ".join(sorted(there)[:20])}')
     kw = dict(repo_type='dataset', revision=about.sha, token=token, endpoint=url, cache_dir=_cache_dir())
     for f in wanted: yield Path(_persist(lambda: hf_hub_download(name, f, **kw), name, revision, url))
 
@@ -813,6 +832,8 @@ def _cached_data_files(name:str, pattern:str) -> list[Path]:
     repo = _cache_dir()/('datasets--' + name.replace('/', '--'))
     places = sorted((repo/'snapshots').glob('*'), key=lambda p: p.stat().st_mtime, reverse=True)
     found = next((files for p in places if (files := sorted(p.glob(pattern)))), [])
-    if not found: raise ModelFilesError(f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
+    if not found:
+        raise ModelFilesError(
+            f'the network is switched off, and the cache has no {pattern} of the dataset {name}')
     return found
 

@@ -155,7 +155,8 @@ def load_hf_state_dict(
                     missing.append(name)
                     continue
                 value = state[name].t() if is_transposed else state[name]
-                if value.shape != place.shape: wrong.append(f'{name} {tuple(value.shape)} given, {tuple(place.shape)} here')
+                if value.shape != place.shape:
+                    wrong.append(f'{name} {tuple(value.shape)} given, {tuple(place.shape)} here')
                 plan.append((place, value))
     if missing: raise ValueError(f'{len(missing)} weights are missing; the first is {missing[0]}')
     if wrong: raise ValueError(f'{len(wrong)} weights have other shapes: {"; ".join(wrong[:3])}')
@@ -260,8 +261,10 @@ def _open_folder(folder:Path):
     from transformers import AutoModelForCausalLM
     if not folder.is_dir():
         raise FileNotFoundError(f'no folder {folder}: download the model first, with download_model_manually({str(folder)!r}, folder)')
-    model,info = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
-    for what,said in (('missing_keys', 'are missing from'), ('mismatched_keys', 'have other shapes in'), ('unexpected_keys', 'have no use in')):
+    model,info = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True,
+        dtype=torch.float32, output_loading_info=True)
+    for what,said in (('missing_keys', 'are missing from'),
+        ('mismatched_keys', 'have other shapes in'), ('unexpected_keys', 'have no use in')):
         names = sorted(str(n) for n in info[what])
         if names: raise ValueError(f'{len(names)} weights {said} {folder}; the first is {names[0]}')
     return model

@@ -100,7 +100,8 @@ def weak_exercises(
             answer,checks = split_answer(source)
             first = next((l for l in source.splitlines() if not l.startswith('#')), '')
             if not checks: wrong.append(f'no check: {first}')
-            elif not _sure_to_fail(checks, known, answer): wrong.append(f'the check may pass without the answer: {first}')
+            elif not _sure_to_fail(checks, known, answer):
+                wrong.append(f'the check may pass without the answer: {first}')
         if source.strip() and not source.lstrip().startswith('%'): known |= _bound(source)
     return wrong
 
@@ -159,7 +160,8 @@ def copy_pages(
 def _quiet_settings(folder:Path) -> Path:
     "Settings of JupyterLab that ask for no news."
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder/'overrides.json', {'@jupyterlab/apputils-extension:notification': {'fetchNews': 'false', 'checkForUpdates': False}})
+    write_json(folder/'overrides.json', {'@jupyterlab/apputils-extension:notification': {
+                'fetchNews': 'false', 'checkForUpdates': False}})
     return folder
 
 def lab_arguments(
@@ -170,7 +172,8 @@ def lab_arguments(
     allow_root:bool=False,     # run although you are root
 ) -> list[str]:
     "What JupyterLab is started with."
-    args = [f'--notebook-dir={pages}', '--LabApp.default_url=/lab/tree/index.ipynb', '--LabApp.news_url=None', f'--LabApp.app_settings_dir={settings}']
+    args = [f'--notebook-dir={pages}', '--LabApp.default_url=/lab/tree/index.ipynb',
+        '--LabApp.news_url=None', f'--LabApp.app_settings_dir={settings}']
     if port: args.append(f'--port={port}')
     if not browser: args.append('--no-browser')
     if allow_root: args.append('--allow-root')
@@ -191,7 +194,8 @@ def lab(
     "Open the pages in JupyterLab, as copies of your own."
     import subprocess
     from tempfile import TemporaryDirectory
-    if not copy_only and find_spec('jupyterlab') is None: raise ImportError('the lessons need JupyterLab: pip install "llm_lab[lab]"')
+    if not copy_only and find_spec('jupyterlab') is None:
+        raise ImportError('the lessons need JupyterLab: pip install "llm_lab[lab]"')
     pages = Path(source) if source else pages_folder()
     if not pages.is_dir(): raise FileNotFoundError(f'no folder of pages at {pages}')
     if not edit:

@@ -70,7 +70,9 @@ def open_bytes(
     limit = max(2**26, max_unfold*size)
     why = f'it unfolds to more than {limit:,} bytes from {size:,}: raise max_unfold={max_unfold} if that is right'
     plain.close()
-    if packer is gzip.open and _promised(path) > limit and _reaches(path, limit): raise UnfoldsTooFar(why)   # before a row of it is read
+    # before a row of it is read
+    if packer is gzip.open and _promised(path) > limit and _reaches(path, limit):
+        raise UnfoldsTooFar(why)
     return io.BufferedReader(_Bounded(packer(path, 'rb'), limit, why), 2**17)
 
 def _open_zstd(path, mode):
@@ -190,7 +192,9 @@ def losing(
         if on_error == 'raise':
             more = f'; {advice}' if advice else ''
             raise ValueError(f'{path}, line {line}: {why}{more} {_remedy}')
-        if skipped is not None: skipped.append(dict(file=str(path), line=line, last=last or line, reason=why, text=snippet(text)))
+        if skipped is not None:
+            skipped.append(dict(file=str(path), line=line, last=last or line, reason=why,
+                    text=snippet(text)))
     return lose
 
 # %% ../nbs/00f_lines.ipynb #d4305b69
@@ -293,7 +297,8 @@ class Block(NamedTuple):
         raws = _split_lines(self.data, self.form.end) if self.is_whole else [self.data]
         for n,raw in enumerate(raws, self.first):
             if not self.is_whole or len(raw) > self.form.max_line_bytes:
-                lose(n, _too_long.format(self.form.max_line_bytes), text=raw[:400].decode(self.form.encoding, 'replace'))
+                lose(n, _too_long.format(self.form.max_line_bytes),
+                    text=raw[:400].decode(self.form.encoding, 'replace'))
                 continue
             line = _decoded_line(raw, self, lose, n)
             if line is not None: yield n, line

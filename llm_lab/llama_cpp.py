@@ -26,9 +26,13 @@ def llama_wishes(
 ) -> dict:                # for llama.cpp's /completions
     "A request in llama.cpp's words."
     s = request.sampling
-    wishes = dict(prompt=request.ids, max_tokens=max_tokens, n_predict=max_tokens, stream=True, cache_prompt=False, logprobs=max(1, request.n_top or 0),
-                  temperature=s.temperature, top_k=1 if s.temperature == 0 else s.top_k or 0, top_p=1. if s.top_p is None else s.top_p, min_p=s.min_p or 0.,
-                  repeat_penalty=s.repetition_penalty, repeat_last_n=len(request.ids) + max_tokens, frequency_penalty=request.frequency_penalty, presence_penalty=request.presence_penalty)
+    wishes = dict(prompt=request.ids, max_tokens=max_tokens, n_predict=max_tokens, stream=True,
+        cache_prompt=False, logprobs=max(1, request.n_top or 0),
+                  temperature=s.temperature, top_k=1 if s.temperature == 0 else s.top_k or 0,
+                  top_p=1. if s.top_p is None else s.top_p, min_p=s.min_p or 0.,
+                  repeat_penalty=s.repetition_penalty, repeat_last_n=len(request.ids) + max_tokens,
+                  frequency_penalty=request.frequency_penalty,
+                  presence_penalty=request.presence_penalty)
     if request.seed is not None: wishes['seed'] = request.seed % 2**32
     if request.bias: wishes['logit_bias'] = [[i, b] for i,b in request.bias.items()]
     return wishes
@@ -49,11 +53,13 @@ def open_llama_cpp(
     p.kv_unified = False
     p.cpuparams.n_threads = torch.get_num_threads()
     p.warmup = False
-    p.cache_type_k = p.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32   # as ours; half precision changes a greedy text now and then
+    # as ours; half precision changes a greedy text now and then
+    p.cache_type_k = p.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     p.verbosity = -1
     p.api_keys = [secrets.token_hex(32)]
     server = xllamacpp.Server(p)
-    server.handle_completions(dict(prompt=[0], max_tokens=1))   # closed before its thread has begun to work, it would wait for ever
+    # closed before its thread has begun to work, it would wait for ever
+    server.handle_completions(dict(prompt=[0], max_tokens=1))
     return server
 
 def _tokens_of(chunk:dict) -> list:
@@ -69,7 +75,9 @@ class LlamaCppEngine:
         n_slots:int=8,         # answers at a time
         max_waiting:int=256,   # requests that may wait
     ):
-        if not isinstance(opened.model, GPT): raise ValueError('the engine llama.cpp is for models that a GPT can hold: try --engine transformers')
+        if not isinstance(opened.model, GPT):
+            raise ValueError(
+                'the engine llama.cpp is for models that a GPT can hold: try --engine transformers')
         self.opened = opened
         self.context = opened.context
         self.stop_ids = opened.stop_ids
@@ -92,13 +100,16 @@ class LlamaCppEngine:
         request:TextRequest,  # to be taken
     ):
         "Refuse what cannot be written."
-        if request.echo: raise ValueError('the engine llama.cpp does not tell the tokens of the prompt: leave echo out, or serve with --engine own')
+        if request.echo:
+            raise ValueError('the engine llama.cpp does not tell the tokens of the prompt: leave echo out, or serve with --engine own')
         if not request.ids: raise ValueError('the prompt is empty: give at least one token')
         V = self.opened.model.config.vocab_size
         bad = [i for i in [*request.ids, *request.bias] if not 0 <= i < V]
         if bad: raise ValueError(f'token id {bad[0]}, but this model knows 0 to {V - 1}')
         n = len(request.ids)
-        if n >= self.context: raise ValueError(f'the prompt has {n} tokens, and this model can look back over {self.context}')
+        if n >= self.context:
+            raise ValueError(
+                f'the prompt has {n} tokens, and this model can look back over {self.context}')
 
     def submit(self,
         request:TextRequest,     # what is asked for
@@ -108,7 +119,8 @@ class LlamaCppEngine:
         self.check(request)
         ticket = Ticket(request, put)
         with self.lock:
-            if len(self.open) >= self.n_slots + self.max_waiting: raise TooManyWaiting(f'{self.max_waiting} requests are waiting already')
+            if len(self.open) >= self.n_slots + self.max_waiting:
+                raise TooManyWaiting(f'{self.max_waiting} requests are waiting already')
             self.open.append(ticket)
         self.threads.submit(self._write, ticket)
         return ticket
@@ -130,7 +142,8 @@ class LlamaCppEngine:
         try:
             if row.room and not ticket.is_cancelled: self.server.handle_completions(llama_wishes(r, row.room), take)
             if failed: raise failed[0]
-            if not told and not ticket.is_cancelled: ticket.put(row.take(NewToken(self.stop_ids[0] if self.stop_ids else 0, end='stop')))
+            if not told and not ticket.is_cancelled:
+                ticket.put(row.take(NewToken(self.stop_ids[0] if self.stop_ids else 0, end='stop')))
         except Exception as e: ticket.put(e)
         finally:
             with self.lock: self.open.remove(ticket)

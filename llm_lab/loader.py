@@ -11,13 +11,13 @@ from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/00_loader.ipynb #b53e1682
-import json, logging, mmap, os, re, threading
+import logging, mmap, os, re, threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .files import naming_errors, read_json, read_manifest
-from .hub import (ByteBar, LocalHub, ModelFilesError, ModelReport, cached_snapshot, check_folder, check_token_ids, copy_from_cache, describe_other,
-                         fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline, safetensors_header)
+from .files import naming_errors, read_json
+from .hub import (ByteBar, ModelFilesError, ModelReport, cached_snapshot, check_folder, check_token_ids, copy_from_cache, describe_other,
+                         fetch_config, fetch_model, fetch_to_cache, folder_state, has_tokenizer, is_offline)
 from .runtime import resolve_device, resolve_dtype
 
 # %% ../nbs/00_loader.ipynb #e971c908
@@ -83,14 +83,18 @@ def find_model(
     if found: return found
     if own and other: raise ModelFilesError(why[-1])
     target = folder or own or f'models/{str(name).rpartition("/")[2]}'
-    if not repo: raise ModelFilesError(f'{"; ".join(why)}. Copy these files again, or fetch the model anew: {_repair(None, target)}')
-    if not _hub_name.fullmatch(repo): raise ModelFilesError(f'{repo!r} is neither a model folder here nor a name on the Hub (NAME or OWNER/NAME)')
+    if not repo:
+        raise ModelFilesError(f'{"; ".join(why)}. Copy these files again, or fetch the model anew: {_repair(None, target)}')
+    if not _hub_name.fullmatch(repo):
+        raise ModelFilesError(
+            f'{repo!r} is neither a model folder here nor a name on the Hub (NAME or OWNER/NAME)')
     snapshot = cached_snapshot(repo, revision)
     wrong,report = folder_state(snapshot) if snapshot else ('the cache does not have it', None)
     if not wrong and not offline and not has_tokenizer(snapshot): wrong = 'the cache has no tokenizer for it'
     if not wrong: return Source(snapshot, 'cache', '; '.join([*why, 'the cache has it whole']), report)
     why.append(wrong)
-    if offline: raise ModelFilesError(f'{repo} cannot be loaded and the network is switched off: {"; ".join(why)}. With a network, once: {_repair(repo, target)}')
+    if offline:
+        raise ModelFilesError(f'{repo} cannot be loaded and the network is switched off: {"; ".join(why)}. With a network, once: {_repair(repo, target)}')
     return Source(repo, 'hub', '; '.join(why))
 
 # %% ../nbs/00_loader.ipynb #9c016dc2
@@ -180,7 +184,8 @@ def _check_code(config:dict, name, trust:bool):
     is_known = str(config.get('model_type')) in CONFIG_MAPPING
     if not code or is_known and not trust: return            # nothing to run, or transformers' own class does
     whose = ', '.join(sorted({c.rpartition('--')[0] or str(name) for c in code}))
-    if not trust: raise ModelFilesError(f'{name} needs Python code of its own ({code[0]}, from {whose}), which could do anything on this machine: read it, then pass trust_remote_code=True if you trust it')
+    if not trust:
+        raise ModelFilesError(f'{name} needs Python code of its own ({code[0]}, from {whose}), which could do anything on this machine: read it, then pass trust_remote_code=True if you trust it')
     log.warning('running Python code that comes with %s', whose)
 
 # %% ../nbs/00_loader.ipynb #7fef0f8f
@@ -194,12 +199,15 @@ def _check_weights(info:dict, folder, model):
     unused = sorted(k for k in info['unexpected_keys'] if not _old_buffers.fullmatch(k))
     others = sorted(info['mismatched_keys'])
     wrapper = next((w for w in _wrappers for k in unused if k.startswith(w)), '')
-    if wrapper: raise ModelFilesError(f'the weights in {folder} begin with {wrapper!r}: the model was saved in its wrapping. Save it again unwrapped, or take {wrapper!r} off the names in the file')
-    if lost: raise ModelFilesError(f'{folder} lacks {len(lost)} weights that {kind} needs, {lost[0]} for one: it holds another kind of model, or was saved by another program')
+    if wrapper:
+        raise ModelFilesError(f'the weights in {folder} begin with {wrapper!r}: the model was saved in its wrapping. Save it again unwrapped, or take {wrapper!r} off the names in the file')
+    if lost:
+        raise ModelFilesError(f'{folder} lacks {len(lost)} weights that {kind} needs, {lost[0]} for one: it holds another kind of model, or was saved by another program')
     if others:
         name,stored,wanted = (list(others[0]) + ['?', '?'])[:3]
         raise ModelFilesError(f'{len(others)} weights in {folder} have another shape than its config asks for: {name} is {tuple(stored)} in the file, {tuple(wanted)} in the model')
-    if unused: raise ModelFilesError(f'{folder} holds {len(unused)} weights that {kind} as its config says has no place for, {unused[0]} for one: config.json is not the one these weights were saved with')
+    if unused:
+        raise ModelFilesError(f'{folder} holds {len(unused)} weights that {kind} as its config says has no place for, {unused[0]} for one: config.json is not the one these weights were saved with')
 
 # %% ../nbs/00_loader.ipynb #aff1a5bf
 _one_load = threading.Lock()                                     # transformers changes global state while it makes a model
@@ -278,7 +286,8 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     device = resolve_device(device_map) if has_one_device else device_map
     is_as_stored = dtype is None or str(dtype) == 'auto'
     dtype = (_stored_dtype(headers) or 'auto') if is_as_stored else resolve_dtype(dtype)
-    kw = dict(dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True)       # what does not match is refused below, by name
+    # what does not match is refused below, by name
+    kw = dict(dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True)
     if device != 'cpu': kw['device_map'] = device
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
@@ -286,7 +295,9 @@ def _load(folder:Path, headers:dict, dtype=None, device_map=None, trust=False, p
     except ModelFilesError: raise
     except Exception as e: raise _named(e, Path(folder)/'config.json') from e
     try:
-        with _making_a_model(): model,info = _make(folder, headers if has_one_device else {}, config, trust, progress, kw)
+        with _making_a_model():
+            model,info = _make(folder, headers if has_one_device else {}, config, trust, progress,
+                kw)
     except ModelFilesError: raise
     except Exception as e: raise _named(e, folder) from e
     _check_weights(info, folder, model)
@@ -347,13 +358,15 @@ class ModelLoader:
         folder = self._bring(found, self.local_cache_dir or _own_folder(name), name)
         is_checked = found.report and found == str(folder) and not self.verify
         report = found.report if is_checked else check_folder(folder, full=self.verify)
-        if report.bad: raise ModelFilesError(f'{folder} is incomplete: {"; ".join(f"{f}: {p}" for f,p in report.bad.items())}. Repair it: {_repair(name, folder)}')
+        if report.bad:
+            raise ModelFilesError(f'{folder} is incomplete: {"; ".join(f"{f}: {p}" for f,p in report.bad.items())}. Repair it: {_repair(name, folder)}')
         return Source(folder, found.kind, found.why, report)
 
     def _bring(self, found:Source, folder:Path|None, name:str) -> Path:
         "From wherever it was found to a folder on this machine."
         net = dict(token=self.token, progress=self.progress, endpoint=self.endpoint)
-        if found.kind == 'hub' and self.offline: raise ModelFilesError(f'{found} is on the Hub and the network is switched off')
+        if found.kind == 'hub' and self.offline:
+            raise ModelFilesError(f'{found} is on the Hub and the network is switched off')
         if found.kind == 'hub' and not folder: return fetch_to_cache(str(found), self.revision, **net)
         if found.kind == 'hub': fetch_model(str(found), folder, self.revision, **net)
         elif found.kind == 'cache' and folder: copy_from_cache(found, folder, name, self.revision)
@@ -368,7 +381,8 @@ class ModelLoader:
         config = read_json(Path(folder)/'config.json')
         if not isinstance(config, dict): raise ModelFilesError(f'{folder}/config.json does not hold settings by name')
         _check_code(config, self.model_name_or_path, self.trust_remote_code)
-        return _load(Path(folder), folder.report.headers, self.dtype, self.device_map, self.trust_remote_code, self.progress)
+        return _load(Path(folder), folder.report.headers, self.dtype, self.device_map,
+            self.trust_remote_code, self.progress)
 
     def load_tokenizer(self,
         folder:Source|None=None,              # what `prepare` gave; None: prepare now
@@ -376,7 +390,8 @@ class ModelLoader:
         "The model's tokenizer."
         from transformers import AutoTokenizer
         folder = Path(folder or self.prepare())
-        if not has_tokenizer(folder): raise ModelFilesError(f'{folder} has no tokenizer files (tokenizer.json, vocab.json …). Fetch them: {_repair(self.model_name_or_path, folder)}')
+        if not has_tokenizer(folder):
+            raise ModelFilesError(f'{folder} has no tokenizer files (tokenizer.json, vocab.json …). Fetch them: {_repair(self.model_name_or_path, folder)}')
         slow = {} if self.use_fast_tokenizer else dict(use_fast=False)
         kw = dict(local_files_only=True, trust_remote_code=self.trust_remote_code, **slow)
         try:
@@ -434,7 +449,8 @@ def _config_of(name, revision=None, token=None, offline=None, endpoint=None, tru
     "The config of a model, and the dtype in which its weights are stored if they are here."
     from transformers import AutoConfig
     folder = _own_folder(name) or cached_snapshot(str(name), revision)
-    if not folder and is_offline(offline): raise ModelFilesError(f'{name} is not on this machine and the network is switched off')
+    if not folder and is_offline(offline):
+        raise ModelFilesError(f'{name} is not on this machine and the network is switched off')
     folder = folder or fetch_config(str(name), revision, token, endpoint)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     return config, _stored_dtype(check_folder(folder).headers)
@@ -495,11 +511,13 @@ def estimate_memory(
             _rehearse(model, ids, live, training)
     except RuntimeError as e:
         if 'BF16' not in str(e) or dtype == torch.bfloat16: raise
-        half = estimate_memory(config, 'bfloat16', training, batch_size, block_size)     # torch rehearses mixtures of experts in this dtype only
+        # torch rehearses mixtures of experts in this dtype only
+        half = estimate_memory(config, 'bfloat16', training, batch_size, block_size)
         return MemoryEstimate({k: n*dtype.itemsize//2 for k,n in half.items()})
     optimizer = 2*gradients
     total = weights + optimizer + max(live.most, gradients)
-    return MemoryEstimate(weights=weights, gradients=gradients, optimizer=optimizer, activations=live.most_but_grads, total=total)
+    return MemoryEstimate(weights=weights, gradients=gradients, optimizer=optimizer,
+        activations=live.most_but_grads, total=total)
 
 # %% ../nbs/00_loader.ipynb #90b57140
 def download_model_manually(
@@ -518,8 +536,10 @@ def download_model_manually(
 ) -> Path:                    # the folder
     "Have a model in a folder, whole; a ModelFilesError says what is missing and what to do."
     folder = Path(output_dir).expanduser()
-    if is_offline(): raise ModelFilesError('nothing can be fetched: the network is switched off by HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE')
-    if not _hub_name.fullmatch(str(model_name)): raise ModelFilesError(f'{str(model_name)!r} is not a name on the Hub (NAME or OWNER/NAME)')
+    if is_offline():
+        raise ModelFilesError('nothing can be fetched: the network is switched off by HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE')
+    if not _hub_name.fullmatch(str(model_name)):
+        raise ModelFilesError(f'{str(model_name)!r} is not a name on the Hub (NAME or OWNER/NAME)')
     net = dict(token=token, progress=progress, endpoint=endpoint)
     fetch_model(str(model_name), folder, revision, full=verify, tokenizer=include_tokenizer, **net)
     bad = verify_model(folder).bad if verify else {}
@@ -531,6 +551,8 @@ def _try_out(folder, dtype, device, trust, progress):
     "Load a model and take one step; an error if what comes out are not numbers."
     import torch
     where = None if device == 'auto' else device
-    model = ModelLoader(folder, dtype=dtype, device_map=where, trust_remote_code=trust, progress=progress, offline=True).load_model()
+    model = ModelLoader(folder, dtype=dtype, device_map=where, trust_remote_code=trust,
+        progress=progress, offline=True).load_model()
     with torch.no_grad(): logits = model(torch.zeros(1, 4, dtype=torch.long, device=model.device)).logits
-    if not logits.isfinite().all(): raise ModelFilesError(f'{folder} loads as {model.dtype}, but what it computes is not finite: try dtype float32')
+    if not logits.isfinite().all():
+        raise ModelFilesError(f'{folder} loads as {model.dtype}, but what it computes is not finite: try dtype float32')

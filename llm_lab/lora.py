@@ -27,7 +27,8 @@ def is_linear(
     module:nn.Module,  # any layer
 ) -> bool:  # a `torch.nn.Linear`, or the `Conv1D` that GPT-2 uses: the same sum with its weight stored transposed
     "Whether a layer multiplies by one weight matrix and lets us stand in for it."
-    hidden = type(module).__name__ == 'NonDynamicallyQuantizableLinear'  # MultiheadAttention reads its weight past any stand-in
+    # MultiheadAttention reads its weight past any stand-in
+    hidden = type(module).__name__ == 'NonDynamicallyQuantizableLinear'
     is_conv1d = type(module).__name__ == 'Conv1D' and hasattr(module, 'nf')
     return (isinstance(module, nn.Linear) and not hidden) or is_conv1d
 
@@ -185,7 +186,8 @@ class LoRASettings:
         check_range(0, 1e6, lora_alpha=self.lora_alpha)
         for name in ('rank_pattern', 'alpha_pattern'):
             value = getattr(self, name)
-            if not isinstance(value, dict): raise ValueError(f'{name} is {value!r}, expected layers and their numbers by name')
+            if not isinstance(value, dict):
+                raise ValueError(f'{name} is {value!r}, expected layers and their numbers by name')
         if self.bias not in ('none', 'all', 'lora_only'):
             raise ValueError(f"bias is {self.bias!r}: known are 'none', 'all', 'lora_only'")
         if isinstance(self.init_lora_weights, str):
@@ -291,7 +293,8 @@ def find_targets(
     settings = LoRASettings(target_modules=target_modules, **settings)
     layers = _inner_layers(model)
     known = ', '.join(sorted({n.split('.')[-1] for n in layers})) or 'none'
-    if target_modules not in (None, 'all-linear', 'auto') and not (isinstance(target_modules, str) and any(_matches(target_modules, n) for n in layers)):
+    if target_modules not in (None, 'all-linear', 'auto') and not (isinstance(target_modules, str)
+        and any(_matches(target_modules, n) for n in layers)):
         asked = _as_list(target_modules)
         missing = [t for t in asked if not any(_name_test([t], layers)(n) for n in layers)]
         if missing or not asked:

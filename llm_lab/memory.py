@@ -52,7 +52,8 @@ def _rehearsed(shape:str, kind:type, n_layer:int, length:int, dtype:str, *how) -
     try: return _rehearse_adapters(config, length, dtype, *how)
     except RuntimeError as e:
         if 'BF16' not in str(e) or dtype == 'bfloat16': raise
-    half = _rehearse_adapters(config, length, 'bfloat16', *how)      # torch rehearses mixtures of experts in this dtype only
+    # torch rehearses mixtures of experts in this dtype only
+    half = _rehearse_adapters(config, length, 'bfloat16', *how)
     times = getattr(torch, dtype).itemsize/2
     return half | dict(weights=times*half['weights'], step=times*half['step'])
 
@@ -185,7 +186,8 @@ def model_table(
     for name,known in KNOWN_MODELS.items():
         whole = _weights_of(name, False)
         four = _weights_of(name, True)
-        row = dict(name=name, parameters=f'{whole/2e9:.2f} B', bf16=f'{whole/1e9:.1f} GB', four_bit=f'{four/1e9:.1f} GB')
+        row = dict(name=name, parameters=f'{whole/2e9:.2f} B', bf16=f'{whole/1e9:.1f} GB',
+            four_bit=f'{four/1e9:.1f} GB')
         row['context'] = known.shape['max_position_embeddings']
         row['licence'] = known.licence
         row['gated'] = known.is_gated

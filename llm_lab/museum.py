@@ -7,7 +7,7 @@ __all__ = ['fold_head_bias', 'from_mypt', 'from_nanogpt', 'read_llama2c', 'old_t
            'convert_legacy_checkpoint']
 
 # %% ../nbs/04a_museum.ipynb #museum04
-import json, math, re, struct, warnings
+import math, re, struct, warnings
 from pathlib import Path
 from .files import check_output, check_readable, load_pickle, load_pt, naming_errors, read_json, write_folder
 
@@ -143,7 +143,8 @@ def from_nanogpt(
     table = out['transformer.wte.weight']
     is_tied = bool(torch.equal(out.get('lm_head.weight', table), table))
     given = {k: args[k] for k in ('block_size', 'n_layer', 'n_head', 'n_embd', 'dropout') if k in args}
-    return given | dict(vocab_size=len(table), arch='gpt2', activation='gelu', bias=bool(args.get('bias', True)), tie_weights=is_tied), out
+    return given | dict(vocab_size=len(table), arch='gpt2', activation='gelu',
+        bias=bool(args.get('bias', True)), tie_weights=is_tied), out
 
 # %% ../nbs/04a_museum.ipynb #6e5d1315
 def _halves(w, n_head:int):
@@ -160,7 +161,8 @@ def _llama2c_header(path:Path) -> dict:
     if len(head) < 28: raise ValueError(f'{path} has {len(head)} bytes: no llama2.c model')
     version = 0
     if head[:4] == b'24ka': version = int.from_bytes(head[4:8], 'little', signed=True)
-    if version not in (0, 1): raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
+    if version not in (0, 1):
+        raise ValueError(f'{path} is a llama2.c file of version {version}; versions 0 and 1 are read, quantised ones are not')
     at = 8 if version else 0
     numbers = struct.unpack('<7i', head[at:at+28])
     h = dict(zip(_llama2c_sizes, numbers))
@@ -204,7 +206,9 @@ def _llama2c_arrays(path:Path, h:dict) -> dict:
     counts = [math.prod(s) for s in shapes.values()]
     want = h['start'] + 4*sum(counts)
     size = path.stat().st_size
-    if size != want: raise ValueError(f'{path} has {size:,} bytes, its header asks for {want:,}: it was cut short or altered')
+    if size != want:
+        raise ValueError(
+            f'{path} has {size:,} bytes, its header asks for {want:,}: it was cut short or altered')
     numbers = np.fromfile(path, '<f4', offset=h['start'])
     arrays = {}
     at = 0
@@ -294,7 +298,8 @@ def _llama2c_tokenizer(path:Path, vocab_size:int):
     back = decoders.Replace('▁', ' '),decoders.ByteFallback(),decoders.Fuse(),decoders.Strip(' ', 1, 0)
     tok.decoder = decoders.Sequence(list(back))
     tok.add_special_tokens(pieces[:3])
-    tok.post_processor = processors.TemplateProcessing(single='<s> $A', special_tokens=[('<s>', 1)])     # as llama2.c begins every text
+    # as llama2.c begins every text
+    tok.post_processor = processors.TemplateProcessing(single='<s> $A', special_tokens=[('<s>', 1)])
     return tok
 
 def _word_tokenizer(words:list):
@@ -326,7 +331,9 @@ def _mypt_tokenizer(saved:dict, vocab_size:int):
     chars = saved.get('chars')
     if chars:
         _check_count(len(chars), vocab_size)
-        if list(chars) != sorted(set(chars)): raise ValueError('the characters of this checkpoint are not in order, so their ids cannot be told')
+        if list(chars) != sorted(set(chars)):
+            raise ValueError(
+                'the characters of this checkpoint are not in order, so their ids cannot be told')
         return Tokenizer('char', text=''.join(chars), special_tokens=())
     try: return Tokenizer(saved['token_kind'])
     except FileNotFoundError as e: warnings.warn(f'the model was read without its tokenizer: {e}', stacklevel=4)
@@ -421,7 +428,8 @@ def read_old(
     if not path.exists(): raise FileNotFoundError(f'{path} is not there: give the file or folder of a checkpoint')
     if path.is_dir():
         old = old_checkpoint(path)
-        if old is None: raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
+        if old is None:
+            raise ValueError(f'{path} holds no model that we know: expected manifest.json, or config.json with weights, model.pt, latest.pt, final.pt or ckpt.pt; '
                                          f'there is {", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"}')
         path = path/'model.pt' if old == path else old
     read = _read_bin if path.suffix == '.bin' else _read_pt
@@ -435,10 +443,11 @@ def convert_legacy_checkpoint(
     tokenizer:'Tokenizer|str|Path|None'=None,  # a Tokenizer, or the file or folder of one, where the checkpoint does not bring it
 ) -> Path:          # the folder written
     "Rewrite an old checkpoint as a folder that opens everywhere; nothing that is in the way is removed."
-    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, find_model
+    from llm_lab.checkpoint import _progress, _run_values, checkpoint_files, resolve_checkpoint
     from llm_lab.opening import read_model
-    source = find_model(path)
+    source = resolve_checkpoint(path)
     out = check_output(out, 'checkpoint', source=source)
-    model,_ = read_model(source, verify=True, tokenizer=tokenizer)         # what is damaged must not be vouched for anew
+    # what is damaged must not be vouched for anew
+    model,_ = read_model(source, verify=True, tokenizer=tokenizer)
     write_folder(out, checkpoint_files(model), 'checkpoint', _progress(_run_values(model)))
     return out

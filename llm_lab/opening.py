@@ -9,7 +9,7 @@ __all__ = ['read_transformers', 'open_model', 'load_model', 'read_model', 'accep
 import math, warnings
 from dataclasses import replace
 from pathlib import Path
-from .checkpoint import (_check_whole, _end_ids, _eval_loss, _is_checkpoint, _run_values, _tokenizer_note, find_model,
+from .checkpoint import (_check_whole, _end_ids, _eval_loss, _is_checkpoint, _run_values, _tokenizer_note, resolve_checkpoint,
                                 no_init, read_checkpoint, read_config, read_tensors)
 from .files import check_readable, find_damage, is_ours, naming_errors, read_json, read_manifest, sha256_of, write_manifest
 from .runtime import resolve_device, resolve_dtype
@@ -19,7 +19,9 @@ def _weights_of(folder:Path) -> dict:
     "All weights of a transformers folder, checked, under their full names."
     from llm_lab.hub import check_folder
     report = check_folder(folder)
-    if bad := report.bad: raise ValueError(f'{folder} is incomplete: ' + '; '.join(f'{f}: {p}' for f,p in list(bad.items())[:3]))
+    if bad := report.bad:
+        raise ValueError(f'{folder} is incomplete: '
+            + '; '.join(f'{f}: {p}' for f,p in list(bad.items())[:3]))
     weights = {}
     for name in report.headers: weights |= read_tensors(folder/name)
     if not weights:
@@ -42,7 +44,8 @@ def _gpt_from(config, weights:dict, tokenizer, changes:dict|None=None, dtype=Non
     ours = GPTConfig.from_hf(config)
     table = next((w for n,w in weights.items() if n.endswith(('wte.weight', 'embed_tokens.weight'))), None)
     head = weights.get('lm_head.weight')
-    if None not in (head, table) and not (head.shape == table.shape and torch.equal(head, table)): ours = replace(ours, tie_weights=False)
+    if None not in (head, table) and not (head.shape == table.shape and torch.equal(head, table)):
+        ours = replace(ours, tie_weights=False)
     dtype = dtype or next(w.dtype for w in weights.values() if w.is_floating_point())
     with no_init(): model = GPT(replace(ours, **(changes or {})), tokenizer).to(dtype)
     model.load_hf_state_dict(weights)
@@ -84,18 +87,20 @@ def open_model(
     root:str|Path='checkpoints',   # where runs are kept
 ) -> tuple:                        # (model in evaluation mode, tokenizer): ours, or transformers' own where a GPT cannot hold the model
     "A model and its tokenizer, whatever folder they lie in."
-    path = find_model(name, root)
+    path = resolve_checkpoint(name, root)
     device = resolve_device(device)
     if dtype is not None: dtype = resolve_dtype(dtype, device)
     if verify and is_ours(path): _check_whole(path, verify)
     check_readable(path)
     if (path/'merge_report.json').is_file():
-        from llm_lab.adapters import check_certificate   # a warning if the merge was forced, an error if the folder is another one
+        # a warning if the merge was forced, an error if the folder is another one
+        from llm_lab.adapters import check_certificate
         check_certificate(path, verify)
     with naming_errors(path): model,tokenizer = _open(path, device, dtype, verify, root)
     if any((path/name).is_file() for name in ('prompt_form.json', 'merge_report.json')):
         from llm_lab.pairs import asked_as
-        model.asked_as = asked_as(path, tokenizer)       # it was trained on pairs: `compare_models` asks it in that form
+        # it was trained on pairs: `compare_models` asks it in that form
+        model.asked_as = asked_as(path, tokenizer)
     return model,tokenizer
 
 def _open(path:Path, device:str, dtype, verify:bool, root) -> tuple:
@@ -112,7 +117,9 @@ def _open_transformers(folder:Path, device:str, dtype) -> tuple:
     from transformers import AutoConfig
     from llm_lab.gpt_model import GPTConfig
     try: GPTConfig.from_hf(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except ValueError as e: warnings.warn(f'{folder} is opened with transformers, not as a readable GPT: {e}', stacklevel=3)
+    except ValueError as e:
+        warnings.warn(f'{folder} is opened with transformers, not as a readable GPT: {e}',
+            stacklevel=3)
     else:
         model = read_transformers(folder, dtype=dtype)
         return model.to(device).eval(), model.tokenizer
@@ -128,9 +135,11 @@ def _open_adapter(folder:Path, device:str, dtype, root) -> tuple:
     "The model an adapter was made for, with the adapter folded in."
     from llm_lab.loader import ModelLoader
     base = read_json(folder/'adapter_config.json').get('base_model_name_or_path')
-    if not base: raise ValueError(f'{folder/"adapter_config.json"} does not say which model the adapter belongs to: add base_model_name_or_path')
-    try: base_path = find_model(base, root)
-    except FileNotFoundError: raise FileNotFoundError(f'the adapter {folder} was made for {base!r}, which is not here: fetch it first, or correct '
+    if not base:
+        raise ValueError(f'{folder/"adapter_config.json"} does not say which model the adapter belongs to: add base_model_name_or_path')
+    try: base_path = resolve_checkpoint(base, root)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'the adapter {folder} was made for {base!r}, which is not here: fetch it first, or correct '
                                                       'base_model_name_or_path in its adapter_config.json') from None
     theirs = ModelLoader(base_path, device_map=device, dtype=dtype, offline=True, progress=False).load_model()
     return _gpt_or_theirs(_fold_in(theirs, folder), folder, base_path, device)
@@ -208,7 +217,9 @@ def _differences(folder:Path, manifest:dict) -> list:
     for name,want in manifest['files'].items():
         path = folder/name
         if not path.is_file(): found.append(f'{name} is missing')
-        elif sha256_of(path) != want.get('sha256'): found += _changed_fields(folder) if name == 'config.json' else [f'{name} has another content']
+        elif sha256_of(path) != want.get('sha256'):
+            found += _changed_fields(folder) if name == 'config.json' else [
+                f'{name} has another content']
     return found
 
 def _changed_fields(folder:Path) -> list:
@@ -226,7 +237,7 @@ def get_model_info(
     base_dir:str|Path|None=None,   # another name of `root`
 ) -> dict:                         # config, tokenizer, n_params, step, tokens, eval_loss, files and their bytes
     "What a checkpoint holds, without loading its weights."
-    folder = find_model(name, base_dir or root)
+    folder = resolve_checkpoint(name, base_dir or root)
     check_readable(folder)
     with naming_errors(folder): return _tell(folder)
 
@@ -234,18 +245,25 @@ def _tell(folder:Path) -> dict:
     "What a folder says about the model in it."
     files = [p for p in (sorted(folder.iterdir()) if folder.is_dir() else [folder]) if p.is_file()]
     sizes = {p.name: p.stat().st_size for p in files}
-    about = dict(name=folder.stem, checkpoint=None, folder=str(folder), step=None, tokens=None, eval_loss=None, tokenizer=None, has_optimizer=False, versions={})
+    about = dict(name=folder.stem, checkpoint=None, folder=str(folder), step=None, tokens=None,
+        eval_loss=None, tokenizer=None, has_optimizer=False, versions={})
     if _is_checkpoint(folder) and read_manifest(folder): about |= _our_info(folder)
-    elif (folder/'adapter_config.json').is_file(): about |= dict(format='adapter', config=read_json(folder/'adapter_config.json'), n_params=_count_params(folder))
-    elif _is_transformers(folder): about |= dict(format='transformers', config=read_json(folder/'config.json'), n_params=_count_params(folder))
+    elif (folder/'adapter_config.json').is_file():
+        about |= dict(format='adapter', config=read_json(folder/'adapter_config.json'),
+            n_params=_count_params(folder))
+    elif _is_transformers(folder):
+        about |= dict(format='transformers', config=read_json(folder/'config.json'),
+            n_params=_count_params(folder))
     else: about |= _old_info(folder)
     return about | dict(files=sizes, n_bytes=sum(sizes.values()))
 
 def _our_info(folder:Path) -> dict:
     "What one of our checkpoints says about itself."
     state = read_json(folder/'training_state.json')
-    return dict(name=folder.parent.name, checkpoint=folder.name, format='llm_lab', config=state['config'], tokenizer=state['tokenizer'],
-                n_params=_count_params(folder), step=state.get('step', 0), tokens=state.get('tokens'), eval_loss=_eval_loss(state),
+    return dict(name=folder.parent.name, checkpoint=folder.name, format='llm_lab',
+        config=state['config'], tokenizer=state['tokenizer'],
+                n_params=_count_params(folder), step=state.get('step', 0),
+                tokens=state.get('tokens'), eval_loss=_eval_loss(state),
                 has_optimizer=state.get('optimizer') is not None, versions=state['versions'])
 
 def _count_params(folder:Path) -> int|None:

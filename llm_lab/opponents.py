@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPPONENTS', 'has_ppmd', 'ppmd_bits', 'compression_bits_per_byte', 'TokenCounts', 'ngram_bits_per_byte',
-           'ngram_overlap', 'clean_documents', 'part_bits_per_byte', 'heldout_scores', 'say_scores']
+           'ngram_overlap', 'clean_documents', 'part_bits_per_byte', 'say_scores', 'heldout_scores']
 
 # %% ../nbs/06d_opponents.ipynb #172911de
 import numpy as np
@@ -195,7 +195,8 @@ def ngram_overlap(
         if size not in known: known[size] = np.unique(np.concatenate([_run_hashes(r, size) for r in read]))
         if not len(known[size]): continue
         runs = _run_hashes(words, size)
-        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)   # sorted once; np.isin would sort for each text
+        # sorted once; np.isin would sort for each text
+        nearest = np.searchsorted(known[size], runs).clip(max=len(known[size]) - 1)
         shares[i] = (known[size][nearest] == runs).mean()
     return shares
 
@@ -294,61 +295,6 @@ def _part_scores(
         out['against'][name] = dict(ratio=float(ratio), low=ratio.low, high=ratio.high)
     return out
 
-# %% ../nbs/06d_opponents.ipynb #41cf30e6
-def _bits_of_part(
-    at:np.ndarray,     # places of its documents
-    bits:dict,         # {opponent: (N,) bits} of all documents
-    files:dict,        # {opponent: bits} of the part as one file
-    alone:np.ndarray,  # (N,) what deflate needs for each document
-) -> dict:             # {opponent: bits of each of its documents}
-    "What everyone needs for the documents of a part; what is known for the file only is spread over them."
-    here = {name: b[at] for name,b in bits.items()}
-    for name,n in files.items():
-        like = name.replace('xz', 'ppmd').replace('gzip', 'ppmd')
-        shape = bits.get(like, alone)[at]
-        here[name] = n*shape/shape.sum()
-    return here
-
-def heldout_scores(
-    model:object,             # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
-    texts:list,               # held-out documents
-    train:list,               # the documents that were learned from
-    tokenizer:object=None,    # None: the model's own
-    batch_size:int=8,         # windows per call
-    n_words:int=13,           # a shared run of so many words makes a document unclean
-    stride:int|None=None,     # tokens a window moves on, as for `bits_per_byte`
-    seed:int=0,               # of the draws
-    progress:bool|None=None,  # bar: None on a terminal only
-) -> dict:                    # plain numbers, ready for JSON: `parts` ('all' and 'clean'), `bits_per_byte` of all, `verdict` …
-    "Bits per byte of a model and of all opponents, on all held-out documents and on the clean ones."
-    texts = check_texts(texts, 'document')
-    if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
-    score = bits_per_byte(model, texts, tokenizer, stride=stride, batch_size=batch_size, progress=progress)
-    n_bytes = np.array([d['n_bytes'] for d in score.docs])
-    per_byte = np.array([d['bits_per_byte'] for d in score.docs])
-    bits = _document_bits(texts, train, tokenizer, score.vocab_size)
-    places = {'all': np.arange(len(texts))}
-    clean = clean_documents(texts, train, n_words)
-    if clean: places['clean'] = np.array(clean)
-    files = _file_bits({name: [texts[i] for i in at] for name,at in places.items()}, train)
-    alone = _deflate_bits(texts)
-    parts = {}
-    for name,at in places.items():
-        here = _bits_of_part(at, bits, files[name], alone)
-        parts[name] = _part_scores((n_bytes*per_byte)[at], n_bytes[at], here, seed)
-    out = dict(
-        documents=len(texts),
-        bytes=int(n_bytes.sum()),
-        tokens=score.n_tokens,
-        n_words=n_words,
-        train_documents=len(train),
-        train_bytes=len(''.join(train).encode()),
-        parts=parts,
-        bits_per_byte=parts['all']['bits_per_byte'],
-    )
-    out['verdict'] = say_scores(out)
-    return out
-
 # %% ../nbs/06d_opponents.ipynb #6af0df2c
 OPPONENTS = {'gzip': 'gzip', 'xz': 'xz', 'ppmd': 'PPMd', 'unigram': 'counting tokens', 'bigram': 'counting pairs of tokens',
              'xz+train': 'xz that read the training text', 'ppmd+train': 'PPMd that read the training text'}
@@ -405,3 +351,58 @@ def say_scores(
     return f"{said} On all {scores['documents']:,} documents the model needs {b['model']:.3f}, {rest}."
 
 
+
+# %% ../nbs/06d_opponents.ipynb #41cf30e6
+def _bits_of_part(
+    at:np.ndarray,     # places of its documents
+    bits:dict,         # {opponent: (N,) bits} of all documents
+    files:dict,        # {opponent: bits} of the part as one file
+    alone:np.ndarray,  # (N,) what deflate needs for each document
+) -> dict:             # {opponent: bits of each of its documents}
+    "What everyone needs for the documents of a part; what is known for the file only is spread over them."
+    here = {name: b[at] for name,b in bits.items()}
+    for name,n in files.items():
+        like = name.replace('xz', 'ppmd').replace('gzip', 'ppmd')
+        shape = bits.get(like, alone)[at]
+        here[name] = n*shape/shape.sum()
+    return here
+
+def heldout_scores(
+    model:object,             # ids (B, T) -> logits (B, T, V) in any of the usual wrappings
+    texts:list,               # held-out documents
+    train:list,               # the documents that were learned from
+    tokenizer:object=None,    # None: the model's own
+    batch_size:int=8,         # windows per call
+    n_words:int=13,           # a shared run of so many words makes a document unclean
+    stride:int|None=None,     # tokens a window moves on, as for `bits_per_byte`
+    seed:int=0,               # of the draws
+    progress:bool|None=None,  # bar: None on a terminal only
+) -> dict:                    # plain numbers, ready for JSON: `parts` ('all' and 'clean'), `bits_per_byte` of all, `verdict` …
+    "Bits per byte of a model and of all opponents, on all held-out documents and on the clean ones."
+    texts = check_texts(texts, 'document')
+    if tokenizer is None: tokenizer = getattr(model, 'tokenizer', None)
+    score = bits_per_byte(model, texts, tokenizer, stride=stride, batch_size=batch_size, progress=progress)
+    n_bytes = np.array([d['n_bytes'] for d in score.docs])
+    per_byte = np.array([d['bits_per_byte'] for d in score.docs])
+    bits = _document_bits(texts, train, tokenizer, score.vocab_size)
+    places = {'all': np.arange(len(texts))}
+    clean = clean_documents(texts, train, n_words)
+    if clean: places['clean'] = np.array(clean)
+    files = _file_bits({name: [texts[i] for i in at] for name,at in places.items()}, train)
+    alone = _deflate_bits(texts)
+    parts = {}
+    for name,at in places.items():
+        here = _bits_of_part(at, bits, files[name], alone)
+        parts[name] = _part_scores((n_bytes*per_byte)[at], n_bytes[at], here, seed)
+    out = dict(
+        documents=len(texts),
+        bytes=int(n_bytes.sum()),
+        tokens=score.n_tokens,
+        n_words=n_words,
+        train_documents=len(train),
+        train_bytes=len(''.join(train).encode()),
+        parts=parts,
+        bits_per_byte=parts['all']['bits_per_byte'],
+    )
+    out['verdict'] = say_scores(out)
+    return out

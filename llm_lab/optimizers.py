@@ -114,7 +114,8 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, grads, 1 - momentum)
         ahead = torch.stack(torch._foreach_lerp(grads, momenta, momentum))  # looking one step ahead
         is_spread = hasattr(first, 'device_mesh')
-        updates = _orthogonalize_spread(ahead, group['splits'], first) if is_spread else _orthogonalize_parts(ahead, group['splits'])
+        updates = _orthogonalize_spread(ahead, group['splits'],
+            first) if is_spread else _orthogonalize_parts(ahead, group['splits'])
         torch._foreach_mul_(params, 1 - lr*group['weight_decay'])
         torch._foreach_add_(params, list(updates), alpha=-lr)
 
@@ -217,7 +218,8 @@ def check_optimizer_form(
     saved = saved if isinstance(saved, dict) else {}
     groups = saved.get('param_groups')
     averages = saved.get('state')
-    has_groups = isinstance(groups, list) and all(isinstance(g, dict) and isinstance(g.get('params'), list) for g in groups)
+    has_groups = isinstance(groups, list) and all(isinstance(g, dict)
+        and isinstance(g.get('params'), list) for g in groups)
     has_averages = isinstance(averages, dict) and all(isinstance(a, dict) for a in averages.values())
     if not has_groups or not has_averages:
         raise ValueError('what was saved of the optimizer is not what an optimizer saves (state and param_groups): it was altered')

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from inspect import signature
 from itertools import chain
-from operator import attrgetter
 
 import numpy as np
 from fastcore.basics import patch

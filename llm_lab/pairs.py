@@ -16,8 +16,8 @@ from pathlib import Path
 from .documents import split_documents
 from .files import read_json, write_json
 from .hub import ModelFilesError, fetch_data_files
-from .lines import losing
-from .reading import find_files, iter_file, iter_lines, open_bytes
+from .lines import losing, iter_lines, open_bytes
+from .reading import find_files, iter_file
 from .runtime import quiet
 from .tokenizer import front_id
 
@@ -395,7 +395,8 @@ def asked_as(
     if form is None or form.kind == 'text': return None
     if form.kind == 'template' and not getattr(tokenizer, 'chat_template', None):
         from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+        # a readable GPT's own tokenizer knows no template
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return partial(_asked_ids, form, tokenizer)
 
 def _asked_ids(form:PromptForm, tokenizer, prompt:str) -> list[int]:
@@ -489,7 +490,8 @@ def encode_examples(
         made = _template_row(tokenizer, turns) if form.kind == 'template' else _separator_row(tokenizer, turns, form)
         _check_doubled(made[0], made[1], tokenizer, i)
         ids,counts,n_prompt,n_answer = _fit(*made, max_length, from_front=len(turns) > 2)
-        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)   # the end token is none of the answer's own
+        # the end token is none of the answer's own
+        n_answer -= bool(n_answer) and _lost_end(made, (ids, counts), tokenizer)
         rows['input_ids'].append(ids)
         rows['labels'].append([t if c else -100 for t,c in zip(ids, counts)])
         rows['n_cut_prompt'].append(n_prompt)

@@ -9,9 +9,9 @@ __all__ = ['RunSettings', 'TextFacts', 'script_of', 'measure_text', 'choose_voca
            'plan_lines']
 
 # %% ../nbs/08b_plan.ipynb #c8d9ee92
-import math, os, time, unicodedata
+import math, time, unicodedata
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Optional
 
 from .reading import ReadingOptions
@@ -339,7 +339,7 @@ def _why_held(held:dict, read:float) -> dict:
     seldom = 'the text is read so seldom that nothing needs holding back'
     costs = 'the text is read several times, but it would cost time to read it as often'
     dropout = costs if held['merge_dropout'] or read >= 3 else seldom
-    merge_dropout = seldom
+    merge_dropout = seldom if read < 3 else 'with it the text is longer, and would be read less than three times'
     if held['dropout']: dropout = 'the text is read as often as it may be, and time is left for what this costs'
     if held['merge_dropout']: merge_dropout = 'the text is read several times, and this costs no time'
     return dict(dropout=dropout, merge_dropout=merge_dropout)
@@ -402,7 +402,7 @@ def _fit_shape(s:RunSettings, facts:TextFacts, limit:float, speed:float) -> tupl
     held = dict(
         dropout=given_or(s.dropout, dropout),
         merge_dropout=given_or(s.merge_dropout, merge_dropout))
-    shape,n_tokens,passes = tried(**held)                              # where nothing is drawn at random there is time for more
+    shape,n_tokens,passes = tried(**held)  # where nothing is drawn at random there is time for more
     return shape, n_tokens, passes, held, given_or(s.weight_decay, weight_decay)
 
 def plan_run(

@@ -140,7 +140,8 @@ def practice_tokenizer(
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
     start,end = _marks[family][:2]
-    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_learned(family)), bos_token=start, eos_token=end)
+    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_learned(family)),
+        bos_token=start, eos_token=end)
     made.chat_template = _templates[family]
     return made
 
@@ -154,7 +155,8 @@ def _learned(family:str) -> str:
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = level(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family], show_progress=False, initial_alphabet=sorted(level.alphabet()))
+    trainer = trainers.BpeTrainer(vocab_size=640, special_tokens=_marks[family],
+        show_progress=False, initial_alphabet=sorted(level.alphabet()))
     made.train_from_iterator(texts, trainer)
     return made.to_str()
 
@@ -167,7 +169,8 @@ def practice_model(
 ):                     # a transformers model in evaluation mode
     "A model of a family's shape that knows a few dozen words."
     from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
-    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=n_layer, num_attention_heads=4,
+    sizes = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192,
+        num_hidden_layers=n_layer, num_attention_heads=4,
                  num_key_value_heads=2, max_position_embeddings=256, bos_token_id=0, eos_token_id=1, pad_token_id=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -18,9 +18,9 @@ from typing import Optional
 import numpy as np
 
 from .data_cleaning import Ledger, _digest, clean_dataset, default_rules
-from .documents import chunk_texts, cut_documents, text_units
-from .lines import guess_encoding, iter_lines, losing, mess_share, open_bytes, read_blocks, read_lines, snippet, what_binary
-from .records import Rows, csv_units, get_field, json_units, one_by_one, table_units
+from .documents import chunk_texts, text_units
+from .lines import losing, mess_share, read_blocks, snippet, what_binary
+from .records import Rows, csv_units, json_units, one_by_one, table_units
 from .runtime import progress_bar
 
 # %% ../nbs/01a_reading.ipynb #491c2c0f
@@ -333,14 +333,14 @@ def _tables(rows):
 
 def _to_arrow(rows, folder=None):
     "Write pairs (text, source), or `Rows`, to an Arrow file, batch by batch, and map it."
-    from datasets import Dataset, Features, Value
-    from datasets.arrow_writer import ArrowWriter
+    import pyarrow as pa
+    from datasets import Dataset
     folder = Path(tempfile.mkdtemp(dir=_scratch()) if folder is None else folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = str(folder/f'data-{time.time_ns():x}.arrow')
-    with ArrowWriter(path=path, features=Features(text=Value('string'), source=Value('string'))) as writer:
-        for table in _tables(rows): writer.write_table(table)
-        writer.finalize()
+    schema = pa.schema(dict(text=pa.string(), source=pa.string()))
+    with open(path, 'wb') as file, pa.ipc.new_stream(file, schema) as stream:
+        for table in _tables(rows): stream.write_table(table)
     return Dataset.from_file(path)
 
 # %% ../nbs/01a_reading.ipynb #5780e7ff

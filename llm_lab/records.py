@@ -62,12 +62,16 @@ def get_field(
     flaw = _flaw(value)
     return (None, f'field {text_field!r} {flaw}') if flaw else (value, None)
 
+_turns = {'question', 'answer'}, {'prompt', 'completion'}, {'instruction', 'output'}, {'messages'}, {'conversations'}   # names of their fields
+
 def _no_field(kind:str, text_field:str, record) -> str:
     "That a field is not there, and which one may be meant."
     if not isinstance(record, dict): return f'no {kind} {text_field!r}; it has {type(record).__name__}'
     names = sorted(record) if kind == 'field' else list(record)
     longest = max((name for name in names if isinstance(record[name], str)), key=lambda name: len(record[name]), default=None)
-    return f'no {kind} {text_field!r}; it has {names}' + (f': perhaps text_field={longest!r}' if longest else '')
+    said = f'no {kind} {text_field!r}; it has {names}' + (f': perhaps text_field={longest!r}' if longest else '')
+    if not any(turns <= {*names} for turns in _turns): return said
+    return f'{said}. Questions and answers are what `llm-lab finetune` takes, and `llm-lab run --pairs` beside a text'
 
 # %% ../nbs/01e_records.ipynb #c021c12d
 def _json_lines(lines, lose):
@@ -183,6 +187,15 @@ def _field_units(found, lose, text_field:str):
         if why: lose(n, why)
         else: yield n, text
 
+def _rows_inside(found, text_field:str):
+    "The records themselves; of one object alone, without that field, those of the longest list in it: so programs export chats and tables."
+    first,second = [*itertools.islice(found, 2), None, None][:2]
+    record = first[1] if first and not second else None
+    is_shell = isinstance(record, dict) and text_field.partition('.')[0] not in record
+    lists = [v for v in record.values() if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)] if is_shell else []
+    if lists: return enumerate(max(lists, key=len), 1)
+    return itertools.chain([pair for pair in (first, second) if pair], found)
+
 def json_units(
     blocks:object,         # the `Block`s of a file
     lose:object,           # told of damage: (line, why, last=None, text='')
@@ -195,7 +208,7 @@ def json_units(
     blocks = itertools.chain([first], blocks)
     if is_list or _is_pretty(first):
         lines = (line for block in blocks for line in block.lines(lose))
-        yield from _field_units(_json_records(lines, lose), lose, text_field)
+        yield from _field_units(_rows_inside(_json_records(lines, lose), text_field), lose, text_field)
         return
     for block in blocks:
         rows = _clean_json(block, text_field)
@@ -346,68 +359,137 @@ def _cost(dialect:_Dialect, sample:list) -> int:
     return len(lost) + n_ragged + n_mended
 
 # %% ../nbs/01e_records.ipynb #15898791
+_piece = 2**16      # signs that are looked at together: what is made of them stays near the processor
+
+def _bits(signs, sign:int):
+    "A bit for each place where a sign stands, 64 of them in a number, the first one lowest."
+    words = np.zeros(len(signs)//64 + 1, '<u8')
+    bits = words.view(np.uint8)
+    for at in range(0, len(signs), _piece):
+        packed = np.packbits(signs[at:at+_piece] == sign, bitorder='little')
+        bits[at//8:at//8+len(packed)] = packed
+    return words
+
+def _places(bits):
+    "Where bits are set."
+    words = np.flatnonzero(bits)                                 # the others need no look
+    found = np.flatnonzero(np.unpackbits(bits[words].view(np.uint8), bitorder='little').view(bool))
+    return 64*words[found >> 6] + (found & 63)
+
+def _behind(bits, first:int=0):
+    "The bit behind each that is set; `first` stands for what comes before all of them."
+    moved = bits << 1
+    moved[1:] |= bits[:-1] >> 63
+    moved[0] |= first
+    return moved
+
+def _inside(quotes):
+    "The signs with an odd number of quotes up to them: from one that opens up to, but without, the one that closes."
+    odd = quotes.copy()
+    for step in (1, 2, 4, 8, 16, 32): odd ^= odd << step
+    is_open = np.bitwise_xor.accumulate(odd >> 63)               # after each number
+    odd[1:] ^= -is_open[:-1]                                     # all bits of the next one turn
+    return odd
+
+def _count(bits, places):
+    "How many bits are set before each place."
+    word = places >> 6
+    upto = np.cumsum(np.bitwise_count(bits), dtype=np.int64)
+    return upto[word] - np.bitwise_count(bits[word] >> (places & 63).astype(np.uint64))
+
+
+# %% ../nbs/01e_records.ipynb #582fbc51
 class _Marks(NamedTuple):
-    "Delimiters and line ends of a block that stand outside quotes, and where its lines end."
-    places:object     # where each of them stands
-    ends:object       # which of them are line ends
-    n_quotes:object   # quotes before each
-    n_lines:object    # lines that end before it or with it
-    line_ends:object  # the places of all line ends, those inside quotes too
+    "Where the records of a block stand that end in it."
+    starts:object     # where each record begins, and what is left over
+    ends:object       # (records, fields): where each field ends
+    n_lines:object    # lines before each of the starts
+    doubled:object    # the second of two quotes inside quotes, which are one
+    is_quoted:bool    # may fields stand in quotes?
 
-def _marks(data:bytes, dialect:_Dialect) -> Optional[_Marks]:
-    "Where the fields of a block end; None where a quote is off."
+def _are_placed_well(quotes, inside, marks) -> bool:
+    "Does each quote that opens stand behind a mark or a quote, and each that closes before one?"
+    near = marks | quotes
+    opening = quotes & inside
+    closing = quotes & ~inside
+    is_off = opening & ~_behind(near, 1)
+    if is_off.any(): return False
+    is_off = _behind(closing) & ~near
+    return not is_off.any()
+
+def _marks(data:bytes, dialect:_Dialect, n_fields:int) -> Optional[_Marks]:
+    "Where the fields of a block end; None where a quote is off, or a record has more or fewer fields."
     signs = np.frombuffer(data, np.uint8)
-    is_mark = (signs == 10) | (signs == ord(dialect.delimiter))
-    if dialect.quoted: is_mark |= signs == 34
-    places = np.flatnonzero(is_mark)
-    kinds = signs[places]
-    is_end = kinds == 10
-    is_quote = (kinds == 34) & dialect.quoted
-    quotes = places[is_quote]
-    near = np.zeros(256, bool)
-    near[[10, 34, ord(dialect.delimiter)]] = True
-    if not near[signs[quotes[::2] - 1]].all(): return None       # before the first sign: the line end at the end of the block
-    if not near[signs[quotes[1::2] + 1]].all(): return None
-    n_quotes = np.cumsum(is_quote, dtype=np.int32)
-    is_outside = ~is_quote & (n_quotes & 1 == 0)
-    n_lines = np.cumsum(is_end, dtype=np.int32)
-    return _Marks(places[is_outside], np.flatnonzero(is_end[is_outside]), n_quotes[is_outside], n_lines[is_outside], places[is_end])
+    lines = _bits(signs, 10)
+    marks = lines | _bits(signs, ord(dialect.delimiter))
+    quotes = _bits(signs, 34) if dialect.quoted else np.zeros_like(lines)
+    inside = _inside(quotes)
+    if not _are_placed_well(quotes, inside, marks): return None
+    places = _places(marks & ~inside)
+    last = np.flatnonzero(signs[places] == 10)
+    n = len(last)
+    wanted = np.arange(1, n+1)*n_fields - 1
+    if not n or (last != wanted).any(): return None
+    ends = places[:n*n_fields].reshape(n, n_fields)
+    starts = np.append(0, ends[:, -1] + 1)
+    doubled = _places(quotes & inside & _behind(quotes))
+    return _Marks(starts, ends, _count(lines, starts), doubled, dialect.quoted)
 
-def _between_marks(data:bytes, marks:_Marks, column:int, n_fields:int):
-    "One field of each record, as an Arrow array."
-    import pyarrow as pa, pyarrow.compute as pc
-    size = marks.ends[-1] + 1
-    def field(values, first):                                    # of each record: what stands at the mark before a field, and behind it
-        before = np.concatenate([[first], values[:size-1]])
-        return before[column::n_fields], values[column:size:n_fields]
-    starts,stops = field(marks.places, -1)
-    before,upto = field(marks.n_quotes, 0)
-    n_inside = upto - before
-    parts = np.empty(2*len(starts), np.int32)
-    parts[::2] = starts + 1 + (n_inside > 0)
-    parts[1::2] = stops - (n_inside > 0)
-    buffers = [None, pa.py_buffer(parts), pa.py_buffer(data)]
-    texts = pa.Array.from_buffers(pa.string(), len(parts)-1, buffers).take(pa.array(np.arange(0, len(parts), 2)))
-    if not (n_inside > 2).any(): return texts
-    is_doubled = pa.array(n_inside > 2)
-    return pc.replace_with_mask(texts, is_doubled, pc.replace_substring(texts.filter(is_doubled), '""', '"'))
+def _field(data:bytes, marks:_Marks, column:int):
+    "One field of each record, as an Arrow array: what stands between two marks, without its quotes."
+    starts = marks.ends[:, column-1] + 1 if column else marks.starts[:-1]
+    stops = marks.ends[:, column]
+    if marks.is_quoted:
+        is_quoted = np.frombuffer(data, np.uint8)[starts] == 34
+        starts = starts + is_quoted
+        stops = stops - is_quoted
+    return _without(data, starts, stops, marks.doubled)
+
+def _without(data:bytes, starts, stops, places):
+    "Parts of a text, without the signs at some places, as an Arrow array."
+    import pyarrow as pa
+    owner = np.searchsorted(stops, places)
+    first = np.append(starts, len(data))[owner]
+    places = places[places > first]                              # the others stand in no part
+    begins = np.sort(np.concatenate([starts, places + 1]), kind='stable')
+    ends = np.sort(np.concatenate([stops, places]), kind='stable')
+    pieces = _slices(data, begins, ends)
+    borders = np.frombuffer(pieces.buffers()[1], np.int32)
+    firsts = np.searchsorted(begins, starts)
+    borders = np.append(borders[firsts], borders[len(pieces)])   # the pieces of a part lie side by side
+    buffers = [None, pa.py_buffer(borders), pieces.buffers()[2]]
+    return pa.Array.from_buffers(pa.string(), len(starts), buffers)
+
+def _slices(data:bytes, starts, stops):
+    "Parts of a text as an Arrow array."
+    import pyarrow as pa
+    borders = np.stack([starts, stops], 1).astype(np.int32).ravel()
+    buffers = [None, pa.py_buffer(borders), pa.py_buffer(data)]
+    pieces = pa.Array.from_buffers(pa.string(), len(borders)-1, buffers)
+    return pieces.take(pa.array(np.arange(0, len(borders), 2)))  # every other one is wanted
+
 
 # %% ../nbs/01e_records.ipynb #f926a5c3
 _may_count = np.isin(np.arange(256), list(b'0123456789"'))       # signs with which the number of a row may begin
 
+def _suspects(data:bytes, marks:_Marks):
+    "Records over several lines, the first two of which begin as the number of a row may."
+    signs = np.frombuffer(data, np.uint8)
+    starts = marks.starts[:-1]
+    is_quote = signs[starts] == 34
+    may_count = _may_count[signs[starts + is_quote]]
+    is_long = np.diff(marks.n_lines) > 1
+    for i in np.flatnonzero(is_long & may_count).tolist():
+        second = data.find(b'\n', starts[i]) + 1
+        if _may_count[data[second]]: yield i
+
 def _may_be_swallowed(data:bytes, marks:_Marks, dialect:_Dialect) -> bool:
     "Is one of the records over several lines really a quote that was never closed?"
-    signs = np.frombuffer(data, np.uint8)
-    stops = marks.places[marks.ends]
-    starts = np.concatenate([[0], stops[:-1] + 1])
-    first_lines = np.concatenate([[0], marks.n_lines[marks.ends[:-1]]])
-    suspects = np.flatnonzero(marks.n_lines[marks.ends] - first_lines > 1)
-    second = marks.line_ends[first_lines[suspects]] + 1
-    suspects = suspects[_may_count[signs[starts[suspects]]] & _may_count[signs[second]]]
-    for i in suspects.tolist():
-        lines = data[starts[i]:stops[i]].decode('utf-8').split('\n')
-        is_last = i == len(stops) - 1                                # what comes behind is not known: a look is due
-        behind = str(10**17) if is_last else data[starts[i+1]:data.find(b'\n', starts[i+1])].decode('utf-8')
+    for i in _suspects(data, marks):
+        start,stop = marks.starts[i:i+2]
+        lines = data[start:stop-1].decode('utf-8').split('\n')
+        behind = data[stop:data.find(b'\n', stop)].decode('utf-8')
+        if i == len(marks.ends) - 1: behind = str(10**17)        # it is not known: a look is due
         if dialect.fields(lines) is None or _swallowed(lines, dialect, lambda behind=behind: behind): return True
     return False
 
@@ -431,17 +513,15 @@ class _CleanCSV:
     def __call__(self, block:Block) -> tuple:
         "(`Rows`, what is left of the block); both None where a look at each line is due."
         data = block.clean() if self.is_able else None
-        marks = None if data is None else _marks(data, self.dialect)
-        if marks is None or not len(marks.ends): return None, None
-        wanted = np.arange(1, len(marks.ends)+1)*len(self.header) - 1        # every record has as many fields as the header
-        if not np.array_equal(marks.ends, wanted) or _may_be_swallowed(data, marks, self.dialect): return None, None
-        texts = _between_marks(data, marks, self.column, len(self.header))
+        marks = None if data is None else _marks(data, self.dialect, len(self.header))
+        if marks is None or _may_be_swallowed(data, marks, self.dialect): return None, None
+        texts = _field(data, marks, self.column)
         if self.is_more(texts): return None, None
-        n_lines = marks.n_lines[marks.ends]
-        stop = int(marks.places[marks.ends[-1]]) + 1
-        rest = block._replace(first=block.first + int(n_lines[-1]), data=data[stop:]) if stop < len(data) else None
+        lines = block.first + marks.n_lines
+        stop = int(marks.starts[-1])
+        rest = block._replace(first=int(lines[-1]), data=data[stop:]) if stop < len(data) else None
         import pyarrow as pa
-        return Rows(pa.array(block.first + np.concatenate([[0], n_lines[:-1]])), texts), rest
+        return Rows(pa.array(lines[:-1]), texts), rest
 
     def is_more(self, texts) -> bool:
         "Does the header come again, or is a line blank?"

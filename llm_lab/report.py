@@ -235,7 +235,8 @@ def write_samples(
     "What a model makes of some prompts."
     out = []
     for i,prompt in enumerate(prompts):
-        text = model.generate(prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed + i, only_new=True)
+        text = model.generate(prompt, max_new_tokens=max_new_tokens, temperature=temperature,
+            seed=seed + i, only_new=True)
         out.append({'prompt': prompt, 'text': text})
     return out
 
@@ -250,7 +251,9 @@ def read_report(
     try: r = read_json(path)
     except ValueError as e:
         raise ValueError(f'{e}; run the same `llm-lab run` again, it goes on where it stopped') from None
-    if not isinstance(r, dict): raise ValueError(f'{path} holds a {type(r).__name__}, expected the numbers of a run by name')
+    if not isinstance(r, dict):
+        raise ValueError(
+            f'{path} holds a {type(r).__name__}, expected the numbers of a run by name')
     return r
 
 def _text_of(
@@ -451,7 +454,8 @@ def _say_task(r:dict) -> str:
     said = f'The task: {says}.' if says else ''
     if l.get('n_examples'): said += f" Measured on {l['n_examples']:,} held-out pairs."
     if l.get('trained_share'): said += f" {l['trained_share']:.2%} of the parameters were trained."
-    if l.get('merge_max_diff') is not None: said += f" Merged into the base, the logits differ by at most {l['merge_max_diff']:.1e}."
+    if l.get('merge_max_diff') is not None:
+        said += f" Merged into the base, the logits differ by at most {l['merge_max_diff']:.1e}."
     return said.strip()
 
 def _finetuning(r:dict) -> list:
@@ -539,7 +543,8 @@ def _making(r:dict) -> list:
     out = []
     steps = r.get('steps') or []
     if steps:
-        rows = [{'step': s.get('title') or s['name'], 'in': _facts(s.get('in')), 'out': _facts(s.get('out'))} for s in steps]
+        rows = [{'step': s.get('title') or s['name'], 'in': _facts(s.get('in')),
+                'out': _facts(s.get('out'))} for s in steps]
         out += [('picture', themed_svg(plot_steps(steps), 'steps')), ('table', html_table(rows))]
     if r.get('provenance'):
         out += [('head', 'From text to scores'), ('chain', r['provenance'])]
@@ -566,7 +571,9 @@ def _cards(r:dict) -> list:
     seconds = r.get('wall_s')
     peak = r.get('peak_bytes')
     out = []
-    if clean is not None: out.append((f'{clean:.3f}', 'bits per byte on held-out documents that share nothing with training'))
+    if clean is not None:
+        out.append((f'{clean:.3f}',
+                'bits per byte on held-out documents that share nothing with training'))
     if whole is not None: out.append((f'{whole:.3f}', 'bits per byte on all held-out documents'))
     if n: out.append((short_count(n), 'parameters, trained from nothing'))
     if before is not None and after is not None:
@@ -670,9 +677,11 @@ def _front_matter(
     from huggingface_hub import EvalResult, ModelCardData
     results = None
     if value is not None:
-        results = [EvalResult(task_type='text-generation', dataset_type='held-out', dataset_name='documents held out of training',
+        results = [EvalResult(task_type='text-generation', dataset_type='held-out',
+                dataset_name='documents held out of training',
                               metric_type='bits_per_byte', metric_name='bits per byte', metric_value=float(value))]
-    data = ModelCardData(model_name=name, library_name='transformers', pipeline_tag='text-generation', tags=['llm_lab'], eval_results=results)
+    data = ModelCardData(model_name=name, library_name='transformers',
+        pipeline_tag='text-generation', tags=['llm_lab'], eval_results=results)
     return data.to_yaml().strip()
 
 _card_parts = {'m': 'model', 'c': 'cleaning', 'p': 'packing', 'h': 'heldout', 'lora': 'lora'}

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Callable, Optional
 
+from .data_cleaning import rows_at_once
 from .files import atomic_folder, atomic_write, folder_lock, is_ours, read_json, write_json
 from .plan import (Plan, RunSettings, TextFacts, _min_bytes, expectation, measure_speed, measure_text,
     plan_lines, plan_run)
@@ -47,7 +48,9 @@ def _run_name(settings:RunSettings, name:Optional[str]) -> str:
 def _differences(old:dict, new:dict) -> list[str]:
     "In what two runs differ, in words."
     was,asked = old['settings'],new['settings']
-    was.setdefault('reading', {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})   # what runs of 0.1 say
+    # what runs of 0.1 say
+    was.setdefault('reading',
+        {**asdict(ReadingOptions()), 'text_field': was.get('text_field', 'text')})
     differ = []
     for k,v in asked.items():
         if was.get(k) != v: differ.append(f'{k} ({was.get(k)!r} there, {v!r} asked)')
@@ -89,7 +92,8 @@ class Run:
         old = read_json(state)
         if not isinstance(old, dict) or not fresh.keys() <= old.keys():
             raise ValueError(f'{state} does not say what a run did: it was altered; choose another --name')
-        if not old['steps']: return {**fresh, 'attempts': old['attempts']}    # nothing is done yet: any settings will do
+        # nothing is done yet: any settings will do
+        if not old['steps']: return {**fresh, 'attempts': old['attempts']}
         differ = ', '.join(_differences(old, fresh))
         if not differ: return old
         raise ValueError(f'{self.path} holds a run that differs in {differ}: choose another --name, or delete that folder')
@@ -176,8 +180,9 @@ def write_parquet(
 ) -> None:
     "A dataset as one Parquet file, whole or not at all."
     import pyarrow.parquet as pq
-    table = ds.with_format('arrow')[:]
-    with atomic_write(path) as part: pq.write_table(table, part)
+    batches = ds.with_format('arrow').iter(rows_at_once(ds, 100_000))
+    with atomic_write(path) as part, pq.ParquetWriter(part, ds.features.arrow_schema) as writer:
+        for table in batches: writer.write_table(table.cast(writer.schema))
 
 def load_table(
     run:Run,   # whose data folder
@@ -192,7 +197,7 @@ def embedded(
     run:Run,  # the run to work on
 ) -> 'Dataset':  # with `text` and `source`
     "As much of the embedded corpus as the run's minutes allow."
-    from llm_lab.data_cleaning import python_docs
+    from llm_lab.documents import python_docs
     minutes = run.settings.minutes
     packages = None if minutes >= 2 else ['topic', 'stdlib']
     docs = python_docs(packages)
@@ -292,7 +297,7 @@ def splits(
 
 def _held_out_rows(ds, seed:int) -> list[int]:
     "Numbers of the rows that are held out."
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     numbered = ds.add_column('row', range(len(ds)))
     _,held = split_documents(numbered, val_fraction=0.1, seed=seed)
     return held['row'][:]

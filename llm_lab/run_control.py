@@ -241,7 +241,8 @@ def was_lost(
     "Whether an error says that another process no longer answers."
     if n_processes() == 1 or not isinstance(error, RuntimeError): return False
     says = str(error).lower()
-    return any(word in says for word in ('connection closed by peer', 'connection reset by peer', 'timed out waiting', 'nccl', 'broken pipe'))
+    return any(word in says for word in ('connection closed by peer', 'connection reset by peer',
+            'timed out waiting', 'nccl', 'broken pipe'))
 
 def _one_line_for_a_lost_process(kind, error, trace):
     "Of several processes that end because of one, each says so in a line."
@@ -279,7 +280,8 @@ def join_processes(
                          f'make it with rank=int(os.environ["RANK"]), world_size={n}')
     weights = [p.data for p in model.parameters()] if n > 1 else []
     for w in weights:
-        if not hasattr(w, 'full_tensor'): d.broadcast(w, 0)      # what is spread over the processes already is nobody's copy
+        # what is spread over the processes already is nobody's copy
+        if not hasattr(w, 'full_tensor'): d.broadcast(w, 0)
     return process_rank() == 0
 
 # %% ../nbs/03c_run_control.ipynb #2459d903
@@ -314,7 +316,8 @@ def _check_same(found, model, where) -> None:
     if differ:
         raise ValueError(f'{where} holds a run of another model, which differs in {", ".join(differ)}: choose another folder')
     some = [[i] for i in range(min(300, model.config.vocab_size))]
-    if model.tokenizer and found.tokenizer and any(model.tokenizer.decode(i) != found.tokenizer.decode(i) for i in some):
+    if model.tokenizer and found.tokenizer and any(
+        model.tokenizer.decode(i) != found.tokenizer.decode(i) for i in some):
         raise ValueError(f'{where} holds a run with another tokenizer: choose another folder')
     before = list(model.train_state['history']) if model.train_state else []
     if list(found.train_state['history'])[:len(before)] != before:
@@ -333,7 +336,8 @@ def earlier_run(
     where = getattr(saver, 'checkpoint_dir', 'this place')
     _check_same(found, model, where)
     put_adapters(model, found.train_state['adapters'] if 'adapters' in found.train_state else None)
-    if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())   # else the weights come later, each process its part
+    # else the weights come later, each process its part
+    if not next(found.parameters()).is_meta: model.load_state_dict(found.state_dict())
     if process_rank() == 0: warnings.warn(f'{where} holds this run: going on after step {found.train_state["step"]:,}')
     return found.train_state
 

@@ -203,7 +203,9 @@ def quiet(
     transformers.logging.set_verbosity_error()
     try:
         with _environment(**env), warnings.catch_warnings():
-            warnings.filterwarnings('ignore', category=FutureWarning, module=r'(transformers|peft|trl)\.')   # of one library about another
+            # of one library about another
+            warnings.filterwarnings('ignore', category=FutureWarning,
+                module=r'(transformers|peft|trl)\.')
             yield
     finally:
         if not bars_off: datasets.enable_progress_bars()
@@ -276,7 +278,9 @@ def pages_folder() -> 'os.PathLike':
     here = Path(find_spec('llm_lab').origin).resolve().parent
     places = [here/'_pages', here.parent/'nbs']
     found = next((p for p in places if (p/'index.ipynb').exists()), None)
-    if found is None: raise FileNotFoundError('this installation has no pages: install llm_lab from a wheel, or give --source FOLDER')
+    if found is None:
+        raise FileNotFoundError(
+            'this installation has no pages: install llm_lab from a wheel, or give --source FOLDER')
     return found
 
 def kept_outputs(
@@ -309,7 +313,8 @@ def slow(
     if os.environ.get('LLM_LAB_SLOW', '') not in ('', '0'): return True
     print(f'left out: {what}. To run it: set LLM_LAB_SLOW=1 before starting Jupyter')
     kept = []
-    with suppress(FileNotFoundError, ValueError):                # an installation without pages, a page that cannot be read
+    # an installation without pages, a page that cannot be read
+    with suppress(FileNotFoundError, ValueError):
         if is_notebook(): kept = kept_outputs(pages_folder(), what)
     if kept: print('what it gave when this page was made:')
     _publish(kept)

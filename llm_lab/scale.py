@@ -7,7 +7,7 @@ __all__ = ['share_rows', 'Spread', 'DDPExchange', 'shard_model', 'gather_model',
            'bytes_per_step', 'MemoryPlan', 'count_params', 'estimate_memory', 'estimate_time']
 
 # %% ../nbs/12_scale.ipynb #7a5931d5
-import copy, math, os, socket, struct
+import copy, os, socket, struct
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -99,7 +99,8 @@ class DDPExchange(Spread):
         from torch.nn.parallel import DistributedDataParallel as DDP
         _start_alone(model.device)
         whole = _SumLoss(model)
-        DDP._set_params_and_buffers_to_ignore_for_model(whole, [n for n,_ in whole.named_buffers()])   # angles are everywhere the same
+        # angles are everywhere the same
+        DDP._set_params_and_buffers_to_ignore_for_model(whole, [n for n,_ in whole.named_buffers()])
         self.sum_loss = DDP(whole)
         self.sum_loss.register_comm_hook(None, _sum_of_all)
 
@@ -132,7 +133,8 @@ def gather_model(
 ) -> GPT:        # a plain one with the same weights, on the CPU of every process
     "Put a model together again; every process has to ask."
     whole = {}
-    for name,t in model.state_dict().items(): whole[name] = t.full_tensor().cpu() if hasattr(t, 'full_tensor') else t.cpu()
+    for name,t in model.state_dict().items():
+        whole[name] = t.full_tensor().cpu() if hasattr(t, 'full_tensor') else t.cpu()
     plain = GPT(model.config, model.tokenizer)
     plain.load_state_dict(whole)
     plain.train_state = model.train_state
@@ -145,7 +147,9 @@ class FSDPExchange(Spread):
     def __init__(self,
         model:GPT,   # trains; the same in every process, or spread already
     ):
-        if hasattr(model, 'lora_settings'): raise ValueError("adapters are small, and their model does not move: use parallel='ddp'")
+        if hasattr(model, 'lora_settings'):
+            raise ValueError(
+                "adapters are small, and their model does not move: use parallel='ddp'")
         is_plain = not hasattr(model.token_embedding.weight, 'full_tensor')
         if is_plain: model.hf_state_dict()                       # a model that cannot be saved tells now
         self.names = {id(p): name for name,p in model.named_parameters()}
@@ -179,7 +183,9 @@ def spread(
 ) -> Spread:     # what `fit` and `train_step` exchange gradients with
     "Let the processes that `torchrun` started, or this one alone, train a model together."
     kinds = dict(ddp=DDPExchange, fsdp=FSDPExchange)
-    if how not in kinds: raise ValueError(f'unknown way {how!r} to train together; known: {", ".join(map(repr, kinds))}')
+    if how not in kinds:
+        raise ValueError(
+            f'unknown way {how!r} to train together; known: {", ".join(map(repr, kinds))}')
     return kinds[how](model)
 
 # %% ../nbs/12_scale.ipynb #2e267ede
@@ -262,10 +268,12 @@ def estimate_time(
     "How long training takes, and how much of it is waiting for messages."
     n_params,n_blocks = count_params(config)
     matrices = n_blocks + config.vocab_size*config.n_embd                      # looking up an embedding costs nothing
-    attention = 6*config.n_layer*config.n_head*config.head_dim*config.block_size   # half of the square, forward and back
+    # half of the square, forward and back
+    attention = 6*config.n_layer*config.n_head*config.head_dim*config.block_size
     flops = (6*matrices + attention)*n_tokens
     compute_h = flops/(n*flops_per_s)/3600
     steps = n_tokens/tokens_per_step
     sent = bytes_per_step(n_params, n, parallel)*steps
     wait_h = (1 - hidden)*sent/bytes_per_s/3600
-    return dict(hours=compute_h + wait_h, compute_h=compute_h, wait_h=wait_h, flops=flops, device_hours=n*(compute_h + wait_h))
+    return dict(hours=compute_h + wait_h, compute_h=compute_h, wait_h=wait_h, flops=flops,
+        device_hours=n*(compute_h + wait_h))

@@ -34,7 +34,8 @@ def open_service(
     **opening,             # device, dtype, verify
 ) -> Service:
     "A model behind the API, with the engine of your choice."
-    if engine not in ENGINES: raise ValueError(f"unknown engine {engine!r}: choose 'own', 'transformers' or 'llama.cpp'")
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: choose 'own', 'transformers' or 'llama.cpp'")
     opened = ChatModel.open(model, with_transformers=engine == 'transformers', **opening)
     opened.name = served_name(model)
     if engine != 'llama.cpp': return Service(opened, n_slots=slots, max_waiting=max_waiting)
@@ -79,7 +80,9 @@ def _greeting(service:Service, url:str, api_key:str|None) -> str:
 def _import_server():
     "Say what is missing, before a model is opened."
     try: import starlette, uvicorn
-    except ImportError: raise ImportError("a server needs starlette and uvicorn: pip install 'llm_lab[serve]'") from None
+    except ImportError:
+        raise ImportError(
+            "a server needs starlette and uvicorn: pip install 'llm_lab[serve]'") from None
 
 def serve_command(
     model:str,                         # a run's name, or any model folder

@@ -11,20 +11,19 @@ __all__ = ['collate_pairs', 'completion_losses', 'pair_losses', 'Preflight', 'SF
 import inspect, json, tempfile, time, torch
 import torch.nn.functional as F
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from torch import Tensor, nn
+from torch import nn
 
 from .adapters import check_certificate, save_adapter, save_merged
-from .checkpoint import find_model
+from .checkpoint import resolve_checkpoint
 from .opening import open_model
 from .files import atomic_folder, check_output, find_damage, is_ours
 from .kernels import first_only
 from .loader import ModelLoader, estimate_memory
 from .lora import add_lora, is_linear, lora_layers, trained_share
-from .pairs import (Examples, PromptForm, _as_theirs, _key, _template_row, _with_template, choose_form, encode_examples, encode_pairs, read_examples, read_prompt_form,
-                           split_examples, UnfitData)
+from .pairs import (Examples, PromptForm, _key, _template_row, _with_template, choose_form, encode_examples, read_examples, split_examples, UnfitData)
 from .runtime import PeakMemory, context_of, device_of, evaluating, progress_bar, quiet, resolve_device, resolve_dtype, training_mode
 from .uncertainty import bootstrap_ratio
 
@@ -43,7 +42,8 @@ def collate_pairs(
         return room + list(values) if side == 'left' else list(values) + room
     seen = torch.tensor([padded([1]*len(e['input_ids']), 0) for e in examples])
     return dict(input_ids=torch.tensor([padded(e['input_ids'], 0) for e in examples]), attention_mask=seen,
-                position_ids=(seen.cumsum(1) - 1).clamp(min=0), labels=torch.tensor([padded(e['labels'], -100) for e in examples]))
+                position_ids=(seen.cumsum(1) - 1).clamp(min=0),
+                labels=torch.tensor([padded(e['labels'], -100) for e in examples]))
 
 # %% ../nbs/05c_sft.ipynb #c3dcf117
 class _TokenLosses(torch.autograd.Function):
@@ -111,7 +111,8 @@ def pair_losses(
     device = device_of(model)
     examples = rows.to_list()
     nll,count = torch.zeros(2, len(rows), dtype=torch.float64)
-    order = sorted(range(len(rows)), key=lambda i: (len(examples[i]['input_ids']), i))   # similar lengths together: little padding
+    # similar lengths together: little padding
+    order = sorted(range(len(rows)), key=lambda i: (len(examples[i]['input_ids']), i))
     with evaluating(model):
         for b in range(0, len(order), batch_size):
             which = order[b:b+batch_size]
@@ -270,7 +271,8 @@ def _activation_bytes(kind:str, config:str, batch_size:int, block_size:int) -> i
     "What `estimate_memory` says that a step remembers; the same question is rehearsed once."
     from transformers import AutoConfig
     settings = {k: v for k,v in json.loads(config).items() if k != 'model_type'}
-    return estimate_memory(AutoConfig.for_model(kind, **settings), training=True, batch_size=batch_size, block_size=block_size).activations
+    return estimate_memory(AutoConfig.for_model(kind, **settings), training=True,
+        batch_size=batch_size, block_size=block_size).activations
 
 def _check_memory(model, settings:SFTSettings, max_length:int, report):
     "What training will take beside the weights, against what is free."
@@ -281,7 +283,8 @@ def _check_memory(model, settings:SFTSettings, max_length:int, report):
     try:
         activations = _activation_bytes(model.config.model_type, model.config.to_json_string(), n_rows, max_length)
     except Exception:
-        activations = 4*n_rows*max_length*(16*getattr(model.config, 'num_hidden_layers', 12)*getattr(model.config, 'hidden_size', 768) + 3*model.config.vocab_size)
+        activations = 4*n_rows*max_length*(16*getattr(model.config, 'num_hidden_layers',
+                12)*getattr(model.config, 'hidden_size', 768) + 3*model.config.vocab_size)
     batch = 32*settings.batch_size*max_length   # the ids themselves, four tables of 8 bytes
     need = 12*n + activations + batch
     free = torch.cuda.mem_get_info(device)[0] if device.type == 'cuda' else psutil.virtual_memory().available
@@ -347,7 +350,7 @@ def _check_overlap(train:Examples, val:Examples, report):
                                'good to be true')
 def _open(name, device, dtype='float32', **options) -> tuple:
     "A transformers model and its tokenizer, from this disk only; what lies there is checked first."
-    path = find_model(name)
+    path = resolve_checkpoint(name)
     if is_ours(path) and (damage := find_damage(path)):
         raise ValueError(damage)
     check_certificate(path, verify=False)
@@ -480,12 +483,15 @@ def sft_arguments(
 ):                             # a trl.SFTConfig
     "Our settings in TRL's words: nothing that reports, uploads, asks or prints."
     from trl import SFTConfig
-    its_name = ('gradient_checkpointing', 'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]   # renamed in transformers 5
+    # renamed in transformers 5
+    its_name = ('gradient_checkpointing',
+        'activation_checkpointing')[hasattr(SFTConfig, 'activation_checkpointing')]
     s = settings
     warmup = max(1, s.max_steps//10) if s.warmup_steps is None else s.warmup_steps
     ours = dict(output_dir=str(output_dir),
                 learning_rate=s.learning_rate,
-                max_steps=s.max_steps, per_device_train_batch_size=s.batch_size, gradient_accumulation_steps=s.accumulation,
+                max_steps=s.max_steps, per_device_train_batch_size=s.batch_size,
+                gradient_accumulation_steps=s.accumulation,
                 warmup_steps=warmup,
                 lr_scheduler_type=s.schedule,
                 optim=s.optimizer, weight_decay=s.weight_decay,
@@ -516,9 +522,11 @@ def make_trainer(
             config.pad_token_id = tokenizer.pad_token_id
     asked = ['input_ids', 'labels']
     had_cache = getattr(model.config, 'use_cache', None)                  # TRL switches it off
-    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(asked), processing_class=tokenizer,
+    trainer = _trainer_class()(model=model, args=args, train_dataset=rows.select_columns(asked),
+        processing_class=tokenizer,
                                eval_dataset=None if eval_rows is None else eval_rows.select_columns(asked),
-                               data_collator=partial(collate_pairs, multiple=64, side=side), callbacks=[_watcher(args.max_steps, progress)])
+                               data_collator=partial(collate_pairs, multiple=64, side=side),
+                               callbacks=[_watcher(args.max_steps, progress)])
     for c in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(c)
     trainer.had_cache = had_cache
@@ -537,7 +545,8 @@ def run_trainer(
         model.config.use_cache = trainer.had_cache
     model.zero_grad(set_to_none=True)
     keys = ('step', 'loss', 'learning_rate', 'grad_norm')
-    return [{k: float(row[k]) if k != 'step' else row[k] for k in keys} for row in trainer.state.log_history if 'loss' in row]
+    return [{k: float(row[k]) if k != 'step' else row[k] for k in keys}
+        for row in trainer.state.log_history if 'loss' in row]
 
 _train = run_trainer
 
@@ -547,19 +556,16 @@ def sft_trainer(
     rows,                      # a Dataset of input_ids and labels, from `encode_pairs` or `encode_texts`
     tokenizer,                 # that belongs to the model
     output_dir:str|Path,       # where the Trainer may put its own files
-    learning_rate:float=2e-3,  # highest rate; it rises over the first tenth of the steps, then falls along a cosine
-    max_steps:int=100,         # optimizer steps
-    batch_size:int=8,          # examples per step and device
+    settings:SFTSettings|None=None,  # how the fine-tune goes; None: the defaults
     bf16:bool=False,           # multiply in bfloat16; weights, adapters and optimizer stay as they are
-    seed:int=0,                # of order and dropout
     progress:bool|None=None,   # a progress bar; None: only on a terminal
-    **settings,                # anything else SFTConfig takes
+    **more,                    # single fields of `SFTSettings`, and anything else that SFTConfig takes
 ):                             # a trl.SFTTrainer, ready to .train()
     "TRL's trainer with nothing that reports, uploads, asks or prints."
-    ours = SFTSettings(learning_rate=learning_rate, max_steps=max_steps, batch_size=batch_size,
-                       seed=seed)
-    return make_trainer(model, rows, tokenizer,
-                        sft_arguments(output_dir, ours, device_of(model), bf16, **settings), progress)
+    own = {f.name for f in fields(SFTSettings)} & more.keys()
+    settings = replace(settings or SFTSettings(), **{k: more.pop(k) for k in own})
+    args = sft_arguments(output_dir, settings, device_of(model), bf16, **more)
+    return make_trainer(model, rows, tokenizer, args, progress)
 
 # %% ../nbs/05c_sft.ipynb #64ae8931
 def complete(
@@ -684,7 +690,7 @@ def _taken(model_or_folder, tokenizer, device) -> tuple:
     "(model, tokenizer, folder or None), whatever was given."
     if not isinstance(model_or_folder, (str, Path)):
         return *_as_transformers(model_or_folder.to(device), tokenizer), None
-    base = find_model(model_or_folder)
+    base = resolve_checkpoint(model_or_folder)
     if (base/'adapter_config.json').is_file():
         raise ValueError(f'{base} is an adapter, and a new one would have no folder to stand on: give the merged '
                          'model beside it, or write one with save_merged')
@@ -779,7 +785,8 @@ def finetune(
     "Fine-tune a model on pairs, measure it on held-out pairs, and write adapter and merged model."
     s = replace(settings or SFTSettings(), **changes)
     device,folder,times = resolve_device(device),Path(folder),{}
-    for name in ('adapter', 'merged')[s.method == 'full':]: check_output(folder/name, name)   # before anything is trained
+    # before anything is trained
+    for name in ('adapter', 'merged')[s.method == 'full':]: check_output(folder/name, name)
     with timed(times, 'open'): model,tokenizer,base = _taken(model_or_folder, tokenizer, device)
     with timed(times, 'look'): lesson = _prepared(model, tokenizer, train_pairs, val_pairs, s)
     s = lesson.settings
@@ -790,8 +797,10 @@ def finetune(
         history,silent,peak = train_adapters(model, lesson.rows, tokenizer, args, s, progress)
     share = trained_share(model)['share']
     with timed(times, 'measure'): after = _measured(model, tokenizer, lesson)
-    if silent: lesson.warnings.append(f'{len(silent)} adapters got no gradient in the first step, {silent[0]} for one: {why_silent(model)}')
+    if silent:
+        lesson.warnings.append(f'{len(silent)} adapters got no gradient in the first step, {silent[0]} for one: {why_silent(model)}')
     sample = torch.tensor(lesson.held_rows['input_ids'][:1], device=device)
     with timed(times, 'write'): merged = _written(model, tokenizer, folder, lesson.form, base, sample, s)
-    measured = dict(trained_share=share, merge_max_diff=merged['max_output_diff'], history=history, times=times, peak_bytes=peak)
+    measured = dict(trained_share=share, merge_max_diff=merged['max_output_diff'], history=history,
+        times=times, peak_bytes=peak)
     return {**_gained(before, after, lesson), **_told(lesson), **measured}

@@ -143,11 +143,13 @@ class ShardedCheckpoints(CheckpointManager):
         except OSError as e: error = e
         _agree_on_error(error)
         state = dict(model=_weights(model), optimizer=moments, rng=extras)
-        if self._group is None and torch.distributed.is_initialized(): self._group = torch.distributed.new_group(backend='gloo')
+        if self._group is None and torch.distributed.is_initialized():
+            self._group = torch.distributed.new_group(backend='gloo')
         future = dcp.async_save(state, checkpoint_id=new, process_group=self._group)
         self._waiting = (name, future)
         if _is_writer():
-            self._thread = threading.Thread(target=self._finish_parts, args=(name, future, about), name=f'saving {name}')
+            self._thread = threading.Thread(target=self._finish_parts, args=(name, future, about),
+                name=f'saving {name}')
             self._thread.start()
 
     def _finish_parts(self, name, future, about):

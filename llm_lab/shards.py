@@ -7,7 +7,7 @@ __all__ = ['shard_files', 'shard_paths', 'stream_shards', 'read_shards', 'Part',
            'find_copies_apart', 'hands', 'clean_shards', 'clean_on', 'encode_shards']
 
 # %% ../nbs/12b_shards.ipynb #fbbe1aae
-import contextlib, os, shutil, tempfile
+import contextlib, logging, os, shutil, tempfile
 from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import partial
@@ -78,7 +78,8 @@ def shard_paths(
     names = sorted(name for name in about['files'] if name.startswith('part-'))
     for name in names:
         size = (folder/name).stat().st_size if (folder/name).exists() else None
-        if size != about['files'][name]['size']: raise ValueError(f'{folder/name} is missing or cut short: make the shards again')
+        if size != about['files'][name]['size']:
+            raise ValueError(f'{folder/name} is missing or cut short: make the shards again')
     return [folder/name for name in names]
 
 def _n_rows(path) -> int:
@@ -111,7 +112,8 @@ def read_shards(
     import pyarrow.parquet as pq
     def units():
         for path in shard_paths(folder):
-            for batch in pq.ParquetFile(path).iter_batches(5000, columns=['text', 'source']): yield Rows(batch['source'], batch['text'])
+            for batch in pq.ParquetFile(path).iter_batches(5000, columns=['text', 'source']):
+                yield Rows(batch['source'], batch['text'])
     return _to_arrow(units())
 
 # %% ../nbs/12b_shards.ipynb #8a1f4c4a
@@ -161,8 +163,8 @@ def copy_keys(
         raise ValueError(f'{rule.name} compares rows with each other in a way of its own: clean_dataset(…, engine="datasets") can do that')
     settings = {k: rule.params[k] for k in ('n_words', 'n_hashes', 'seed')}
     bands,wide = bands_for(rule.params['threshold'], settings['n_hashes'])
-    keys = _band_keys(dict(text=texts), bands=bands, wide=wide, **settings)['keys']
-    return np.frombuffer(b''.join(keys), np.uint64).reshape(len(texts), bands)
+    keys = _band_keys(dict(text=texts), bands=bands, wide=wide, **settings)
+    return np.stack(list(keys.values()), 1)
 
 # %% ../nbs/12b_shards.ipynb #8746c903
 def _sign(part:Part, rule:CorpusRule, folder:str, n_buckets:int) -> None:
@@ -175,7 +177,9 @@ def _sign(part:Part, rule:CorpusRule, folder:str, n_buckets:int) -> None:
         rows = np.repeat(np.array(batch['row'], np.uint64), keys.shape[1])
         pairs.append(np.stack([keys.ravel(), rows], 1))
     pairs = np.concatenate(pairs)
-    for b in range(n_buckets): np.save(f'{folder}/{Path(part.path).stem}-keys-{b}.npy', pairs[pairs[:, 0] % np.uint64(n_buckets) == b])
+    for b in range(n_buckets):
+        np.save(f'{folder}/{Path(part.path).stem}-keys-{b}.npy',
+            pairs[pairs[:, 0] % np.uint64(n_buckets) == b])
 
 def _meet(b:int, folder:str) -> 'np.ndarray':
     "Pairs of rows that follow each other under one key of a bucket."
@@ -226,7 +230,8 @@ def _compare(b:int, rule:CorpusRule, name:str, folder:str) -> tuple:
 def _without(part:Part, gone:set, folder:str) -> Part:
     "A part without some rows."
     ds = _load(part.path)
-    return _stored(ds.select([i for i,row in enumerate(column(ds, 'row')) if row not in gone]), Path(folder)/Path(part.path).name)
+    return _stored(ds.select([i for i,row in enumerate(column(ds, 'row')) if row not in gone]),
+        Path(folder)/Path(part.path).name)
 
 # %% ../nbs/12b_shards.ipynb #23e8808f
 def find_copies_apart(
@@ -274,16 +279,23 @@ def _start_ray(ray, n_workers:int, n_tries:int=3, **settings):
         try: return ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, **settings)
         except Exception as e:
             ray.shutdown()
-            if i == n_tries - 1: raise RuntimeError(f'Ray did not start here: {e} Try again, or clean with engine="processes"') from None
+            if i == n_tries - 1:
+                raise RuntimeError(f'Ray did not start here: {e} Try again, or clean with engine="processes"') from None
 
 def _on_ray(n_workers:int):
-    "The same on a Ray cluster."
+    "The same by Ray Data, on a cluster."
     try: import ray
     except ImportError: raise ImportError('engine "ray" needs Ray: pip install "llm_lab[ray]"') from None
     if not ray.is_initialized(): _start_ray(ray, n_workers)
+    import ray.data
+    from ray import cloudpickle as pickle                      # sends any function, and classes of a notebook
+    logging.getLogger('ray.data').setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     def run(function, items):
-        task = ray.remote(lambda item: function(item))
-        return ray.get([task.remote(item) for item in items])
+        def work(row): return dict(n=row['n'], found=pickle.dumps(function(pickle.loads(row['item']))))
+        rows = [dict(n=n, item=pickle.dumps(item)) for n,item in enumerate(items)]   # as bytes, which no column changes
+        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work).take_all() if rows else []
+        return [pickle.loads(row['found']) for row in sorted(done, key=lambda row: row['n'])]
     return run
 
 # %% ../nbs/12b_shards.ipynb #07ba060c
@@ -332,7 +344,8 @@ def clean_shards(
 ) -> Ledger:                 # of reading and cleaning, equal to that of `clean_dataset`; it is kept in the output too
     "Clean shard by shard, wherever there are hands: the same rows and the same ledger as in one process."
     folder,output = Path(folder),Path(output)
-    if folder.resolve() == output.resolve(): raise ValueError(f'{output} holds the shards that are to be cleaned: name another output')
+    if folder.resolve() == output.resolve():
+        raise ValueError(f'{output} holds the shards that are to be cleaned: name another output')
     paths = shard_paths(folder)
     rules = [rules] if isinstance(rules, Rule) else default_rules() if rules is None else list(rules)
     before = Ledger.load(folder) if (folder/'ledger.json').exists() else None
@@ -344,7 +357,8 @@ def clean_shards(
         (work/'0').mkdir(parents=True)
         items = [(str(path), numbers[a:b].tolist()) for path,a,b in zip(paths, starts, starts[1:])]
         parts = run(partial(_numbered, folder=str(work/'0')), items)
-        for k,part in enumerate(_clean_parts(parts, rules, ledger, run, work)): os.replace(part.path, new/f'part-{k:05}.parquet')
+        for k,part in enumerate(_clean_parts(parts, rules, ledger, run, work)):
+            os.replace(part.path, new/f'part-{k:05}.parquet')
         shutil.rmtree(work)
         ledger.check().save(new)
     return ledger
@@ -364,7 +378,8 @@ def clean_on(
         raise ValueError(f"the dataset has the columns {ds.column_names}, expected 'text' and 'source': the others would be lost, so take them off first")
     with tempfile.TemporaryDirectory(dir=_scratch()) as place:
         with atomic_folder(f'{place}/raw', 'shards') as new:
-            tables = (batch.cast(_schema().remove(2)) for batch in ds.select_columns(['text', 'source']).with_format('arrow').iter(5000))
+            tables = (batch.cast(_schema().remove(2))
+                for batch in ds.select_columns(['text', 'source']).with_format('arrow').iter(5000))
             _write_parts((Rows(table['source'], table['text']) for table in tables), new, rows_per_shard)
             if ledger is not None: ledger.save(new)
         found = clean_shards(f'{place}/raw', f'{place}/clean', rules, engine, n_workers)
@@ -408,6 +423,7 @@ def encode_shards(
         is_few = len({unit for unit,_ in units}) < 20              # then documents are held out one by one
         groups = [digest if is_few else unit for unit,digest in units]
         held = _held_out(groups, val_fraction, seed)
-        docs = {name: _encoded(paths, work, [(g in held) == side for g in groups]) for name,side in (('train', False), ('val', True))}
+        docs = {name: _encoded(paths, work, [(g in held) == side for g in groups])
+            for name,side in (('train', False), ('val', True))}
         _write_tokens(Path(output), docs, _token_dtype(tokenizer.vocab_size), tokenizer, force, dict.fromkeys(docs, 1))
     return Path(output)

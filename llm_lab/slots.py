@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .generation import KVCache, Sampling, TextWriter, end_id, prompt_ids, sample_token, silent_ids
+from .generation import KVCache, Sampling, TextWriter, sample_token, silent_ids
 from .gpt_model import GPT, GPTConfig
 
 # %% ../nbs/03h_slots.ipynb #3832505a
@@ -354,7 +354,8 @@ class SlotEngine:
         ticket = Ticket(request, put)
         with self.changed:
             if self.is_closed: raise RuntimeError('the engine is closed')
-            if len(self.waiting) >= self.max_waiting: raise TooManyWaiting(f'{len(self.waiting)} requests are waiting already')
+            if len(self.waiting) >= self.max_waiting:
+                raise TooManyWaiting(f'{len(self.waiting)} requests are waiting already')
             self.waiting.append(ticket)
             self.changed.notify()
         return ticket

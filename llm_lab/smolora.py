@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from .adapters import save_adapter, save_merged, settings_of
-from .checkpoint import find_model
+from .checkpoint import resolve_checkpoint
 from .drawing import INK, inked, new_figure
 from .files import check_output, read_json
 from .loader import load_model_with_fallback
@@ -105,7 +105,7 @@ def _preset(name, **changes):
 def _open_anywhere(name, device, trust_remote_code:bool) -> tuple:
     "(model, tokenizer, folder or name): from this disk where it lies here, else from the Hub."
     options = dict(trust_remote_code=True) if trust_remote_code else {}
-    try: path = find_model(name)
+    try: path = resolve_checkpoint(name)
     except FileNotFoundError:
         if Path(str(name)).is_absolute() or str(name).startswith('.'):
             raise
@@ -117,10 +117,12 @@ def _open_anywhere(name, device, trust_remote_code:bool) -> tuple:
 def _as_dataset(source, text_field:str):
     "Rows of any source as a Dataset, with the texts under the name text."
     from datasets import Dataset
-    if isinstance(source, (str, Path)) and Path(source).exists() and all(kind == 'txt' for _,kind in find_files(source)):
-        return prepare_dataset(str(source))                                # a line of a text file is a sample, as in the document
+    if isinstance(source, (str, Path)) and Path(source).exists() and all(kind == 'txt'
+        for _,kind in find_files(source)):
+        return prepare_dataset(str(source))  # a line of a text file is a sample, as in the document
     rows = source if hasattr(source,
-                             'column_names') and not hasattr(source, 'keys') else Dataset.from_list(as_rows(source, text_field))
+                             'column_names') and not hasattr(source,
+                             'keys') else Dataset.from_list(as_rows(source, text_field))
     columns = rows.column_names
     if text_field == 'text' or text_field not in columns:
         return rows
@@ -147,7 +149,8 @@ def _inference(self,
     with timed(self.times, 'inference'), evaluating(self.model), torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        out = self.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=do_sample,
+        out = self.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_new_tokens, do_sample=do_sample,
                                   pad_token_id=_pad_id(self.tokenizer), **drawing)
     self._say('Inference finished.')
     answer = self.tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True)
@@ -225,7 +228,8 @@ def _add_adapters(self):
         config['target_modules'] = sorted(config['target_modules'])
     settings = vars(settings_of(config))
     add_lora(self.model, seed=self.settings.seed, **settings)
-    self.model.save_pretrained = partial(save_adapter, self.model, base_model=self._base)   # as PEFT's model does, until it is merged
+    # as PEFT's model does, until it is merged
+    self.model.save_pretrained = partial(save_adapter, self.model, base_model=self._base)
 
 SmoLoRA._rows,SmoLoRA._add_adapters,SmoLoRA._is_trained = _rows,_add_adapters,False
 SmoLoRA.trainer = property(_trainer)

@@ -219,6 +219,6 @@ def split_pairs(
     seed:int=0,       # another seed, another split
 ) -> tuple:           # (train, held-out)
     "Hold out a tenth of the pairs, near copies together."
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     train,held_out = split_documents(_joined(pairs), val_fraction=0.1, seed=seed)
     return train.remove_columns('text'), held_out.remove_columns('text')

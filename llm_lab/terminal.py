@@ -9,7 +9,7 @@ __all__ = ['new_run', 'run_folder', 'usual_sizes', 'is_packed', 'n_tokens_in', '
            'in_its_form', 'ask_for_prompts', 'generate', 'info_page', 'inspect_', 'old_runs', 'convert']
 
 # %% ../nbs/08d_terminal.ipynb #5973bc85
-import json, math, shlex, socket, sys, time, warnings
+import math, shlex, socket, sys, time, warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
@@ -97,7 +97,8 @@ def saved_settings(
     if file.is_file() and read_manifest(path):
         state = read_json(file)
         run,data = state.get('run') or {}, state.get('data') or {}
-        found |= dict(learning_rate=run.get('learning_rate'), init_from_model=run.get('init_from_model'), seed=data.get('seed'))
+        found |= dict(learning_rate=run.get('learning_rate'),
+            init_from_model=run.get('init_from_model'), seed=data.get('seed'))
     return {k: v for k,v in found.items() if v is not None}
 
 def refuse_others(
@@ -178,7 +179,8 @@ def _read_tokenizer(path:Path):
     from llm_lab.tokenizer import Tokenizer
     folder = path if path.is_dir() else path.parent
     is_gpt2 = (folder/'encoder.json').is_file() and (folder/'vocab.bpe').is_file()
-    return Tokenizer('gpt2', path=folder) if is_gpt2 and not (folder/'tokenizer.json').is_file() else Tokenizer.load(path)
+    return Tokenizer('gpt2', path=folder) if is_gpt2 and not (folder/'tokenizer.json').is_file(
+        ) else Tokenizer.load(path)
 
 # %% ../nbs/08d_terminal.ipynb #a27974db
 def read_input(
@@ -205,7 +207,7 @@ def pack_texts(
 ):                          # GPTDataLoader
     "Split documents and lay their tokens into a folder; one long text, or a tokenizer without an end mark, is split by position."
     from types import SimpleNamespace
-    from llm_lab.data_cleaning import split_documents
+    from llm_lab.documents import split_documents
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
     with quiet():
         train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
@@ -234,12 +236,12 @@ class Job:
     init_from:Optional[str]=None   # model whose weights it begins with
     reading:dict=field(default_factory=dict)  # how the text is read
     def __post_init__(self):
-        from llm_lab.checkpoint import find_model
+        from llm_lab.checkpoint import resolve_checkpoint
         note = self.folder/_note
         self.note = read_json(note) if note.is_file() else {}
         if not isinstance(self.note, dict): raise OutputError(f'{note} is not a note of ours: choose another name')
-        self.start = find_model(self.folder) if _holds_model(self.folder) else None
-        self.source = None if self.init_from is None or self.start else find_model(self.init_from)
+        self.start = resolve_checkpoint(self.folder) if _holds_model(self.folder) else None
+        self.source = None if self.init_from is None or self.start else resolve_checkpoint(self.init_from)
 
     @property
     def origin(self) -> Optional[Path]: return self.start or self.source
@@ -249,8 +251,11 @@ class Job:
 def _holds_model(folder:Path) -> bool:
     "Whether a run's folder has something to go on from."
     from llm_lab.checkpoint import CheckpointManager
-    if is_ours(folder, 'checkpoint'): raise ValueError(f'{folder} is one checkpoint of a run: name the run, {folder.parent}')
-    if folder.is_file(): raise ValueError(f'{folder} is a file: name a run, or start one from it with --init-from-model')
+    if is_ours(folder, 'checkpoint'):
+        raise ValueError(f'{folder} is one checkpoint of a run: name the run, {folder.parent}')
+    if folder.is_file():
+        raise ValueError(
+            f'{folder} is a file: name a run, or start one from it with --init-from-model')
     return CheckpointManager(folder.name, root=folder.parent).exists()
 
 def settle(
@@ -356,7 +361,8 @@ def _needs_text(job:Job, known) -> str:
     named = Path(job.folder.name)
     typed = shlex.quote(str(named))
     if named.is_file(): return f'{named} is a file: name the run too, llm-lab train NAME {typed}'
-    if is_packed(named): return f'{named} is a folder of tokens: name the run too, llm-lab train {typed} --model-name NAME'
+    if is_packed(named):
+        return f'{named} is a folder of tokens: name the run too, llm-lab train {typed} --model-name NAME'
     what = 'there is no text to learn from'
     if job.is_old: what = 'an old model is there, which does not say what it learned from'
     return f'{job.folder}: {what}; name it once, with --input-file FILE'
@@ -381,7 +387,8 @@ def _pack_input(job:Job, settings:dict) -> tuple:
     data = job.folder/'data'
     made = {k: settings[k] for k in ('seed', 'vocab_size')}
     loader = pack_texts(ds, tokenizer, data, settings['block_size'], **made)
-    note = dict(data='data', input=str(job.input), content=content_id(job.input), tokenization=settings['tokenization'], **made)
+    note = dict(data='data', input=str(job.input), content=content_id(job.input),
+        tokenization=settings['tokenization'], **made)
     return data, loader.tokenizer, note
 
 # %% ../nbs/08d_terminal.ipynb #1f40828a
@@ -493,7 +500,8 @@ def _last(state:dict, name:str):
 
 def _too_far(loss:float, nothing:float) -> str:
     "Why a model does worse than one that knows nothing."
-    if loss < nothing: return 'it knows the text by heart and nothing else: fewer steps, more text, or a smaller --vocab-size help'
+    if loss < nothing:
+        return 'it knows the text by heart and nothing else: fewer steps, more text, or a smaller --vocab-size help'
     return 'it has not begun to learn: more steps, or a smaller --learning-rate, help'
 
 def _short_name(folder:Path) -> str:
@@ -522,13 +530,15 @@ def train(
     **reading,                            # how the text is read
 ) -> None:
     "Train a model on a text, or go on with it; Ctrl-C saves, and the same command goes on from there."
-    typed = dict(tokenization=tokenization, vocab_size=vocab_size, arch=arch, block_size=block_size, n_layer=n_layer, n_head=n_head,
+    typed = dict(tokenization=tokenization, vocab_size=vocab_size, arch=arch, block_size=block_size,
+        n_layer=n_layer, n_head=n_head,
                  n_embd=n_embd, batch_size=batch_size, dropout=dropout, learning_rate=learning_rate, seed=seed)
     asked = {k: v for k,v in typed.items() if v is not None}
     folder = run_folder(model)
     job = Job(folder, asked, input, init_from_model, reading)
     settings = settle(job)
-    if is_done(job, max_iters): return print(f'{job.folder} has done its {max_iters:,} steps: to go on, ask for more with --max-iters')
+    if is_done(job, max_iters):
+        return print(f'{job.folder} has done its {max_iters:,} steps: to go on, ask for more with --max-iters')
     check_output(job.folder, force=True)
     data,tokenizer,note = bring_data(job, settings)
     write_json(job.folder/_note, note)
@@ -550,10 +560,12 @@ def _train(job:Job, settings:dict, data:Path, tokenizer, max_iters:int, eval_int
     lines = StepLines(max_iters, step)
     how = dict(learning_rate=settings['learning_rate'], seed=settings['seed'], eval_interval=eval_interval)
     with CheckpointManager(job.folder.name, root=job.folder.parent) as manager:
-        model = train_model(config, data, tokenizer, manager, max_iters, init_from_model=job.source, callbacks=(lines,), **how)
+        model = train_model(config, data, tokenizer, manager, max_iters, init_from_model=job.source,
+            callbacks=(lines,), **how)
         saved = manager.latest()
     _say_after(job, model, saved, max_iters)
-    if model.train_state['step'] < max_iters: raise KeyboardInterrupt('stopped and saved; the same command goes on from here')
+    if model.train_state['step'] < max_iters:
+        raise KeyboardInterrupt('stopped and saved; the same command goes on from here')
 
 def _config_of(job:Job, settings:dict, tokenizer) -> tuple:
     "(config, parameters, step) that a run begins with."
@@ -600,12 +612,15 @@ def _pieces_of_theirs(model, tokenizer, prompt, max_new_tokens, seed, settings):
     from transformers import TextIteratorStreamer
     if tokenizer is None: raise ValueError('this model has no tokenizer, so it cannot read a prompt')
     stream = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    ids = tokenizer(prompt, return_tensors='pt') if isinstance(prompt, str) else dict(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
+    ids = tokenizer(prompt, return_tensors='pt') if isinstance(prompt,
+        str) else dict(input_ids=torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long))
     ids = {k: v.to(model.device) for k,v in ids.items()}
     settings = {k: v for k,v in settings.items() if v is not None}
     is_drawn = settings.pop('temperature', 1.) > 0
     if is_drawn: settings |= dict(do_sample=True)
-    kwargs = dict(input_ids=ids['input_ids'], attention_mask=ids['attention_mask'], max_new_tokens=max_new_tokens, streamer=stream,
+    kwargs = dict(input_ids=ids['input_ids'], attention_mask=ids['attention_mask'],
+        max_new_tokens=max_new_tokens, streamer=stream,
                   pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id or 0, **settings)
     if seed is not None: torch.manual_seed(seed)
     threading.Thread(target=model.generate, kwargs=kwargs, daemon=True).start()
@@ -646,7 +661,8 @@ def in_its_form(
         return asked + form.separator, form.prompt_ids(tokenizer, asked)
     if not getattr(tokenizer, 'chat_template', None):
         from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)   # a readable GPT's own tokenizer knows no template
+        # a readable GPT's own tokenizer knows no template
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return prompt + '\n', form.prompt_ids(tokenizer, prompt)
 
 def ask_for_prompts(
@@ -655,7 +671,8 @@ def ask_for_prompts(
 ):                      # gives prompts
     "Lines that somebody types, or that come through a pipe, until there are no more."
     is_typed = sys.stdin.isatty()
-    if is_typed and is_told: print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
+    if is_typed and is_told:
+        print('Type the beginning of a text; Ctrl-C ends an answer, Ctrl-D (Ctrl-Z on Windows) ends the program.')
     while True:
         try: line = ask('> ' if is_typed else '')
         except (EOFError, KeyboardInterrupt): return
@@ -676,9 +693,9 @@ def generate(
     **opening,                      # how the model is opened
 ) -> None:
     "Continue a prompt, and show the text as it is written."
-    from llm_lab.checkpoint import find_model
+    from llm_lab.checkpoint import resolve_checkpoint
     from llm_lab.opening import get_model_info, open_model
-    folder = find_model(model)
+    folder = resolve_checkpoint(model)
     if show_info: print(info_page(get_model_info(model), is_short=True), end='\n\n')
     with quiet(): opened,tokenizer = open_model(model, **opening)
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed)
@@ -701,7 +718,8 @@ def info_page(
     if info['checkpoint'] is not None: title += f' · {info["checkpoint"]}'
     lines = [f'{title} ({info["folder"]})']
     def say(name, text): lines.append(f'  {name:11}{text}')
-    if info['format'] == 'adapter': say('adapter', f'{n_params or 0:,} parameters, for {config.get("base_model_name_or_path")}')
+    if info['format'] == 'adapter':
+        say('adapter', f'{n_params or 0:,} parameters, for {config.get("base_model_name_or_path")}')
     else: say('model', describe_model(config, n_params))
     if tokenizer: say('tokenizer', f'{tokenizer["kind"]}, {tokenizer["vocab_size"]:,} tokens')
     if info['step']: say('training', _progress_words(info))
@@ -731,11 +749,11 @@ def inspect_(
 ) -> None:
     "Say what a model is, without loading its weights."
     import json as json_
-    from llm_lab.checkpoint import find_model, list_checkpoints
+    from llm_lab.checkpoint import resolve_checkpoint, list_checkpoints
     from llm_lab.opening import get_model_info
     info = get_model_info(model)
     if json: return print(json_.dumps(info, indent=2, default=str))
-    folder = find_model(model)
+    folder = resolve_checkpoint(model)
     print(info_page(info))
     if folder.parent.is_dir() and is_ours(folder, 'checkpoint'):
         names = [c['name'] for c in list_checkpoints(folder.parent)]

@@ -198,7 +198,8 @@ def _check_translation(
         raise ValueError(saw_one_word.format('TER', 'ter', "'normalized': True, 'asian_support': True"))
     if metric != 'bleu' or score.score: return
     if 'tokenize' not in settings and _are_unspaced(references):
-        raise ValueError(saw_one_word.format('BLEU', 'bleu', "'tokenize': 'char'") + ", or 'zh', 'ja-mecab', 'flores200'")
+        raise ValueError(saw_one_word.format('BLEU', 'bleu', "'tokenize': 'char'")
+            + ", or 'zh', 'ja-mecab', 'flores200'")
     if score.totals[-1] == 0 and not settings.get('effective_order'):
         raise ValueError('no prediction has a run of four words, so BLEU is 0 whatever they say: '
                          "settings={'bleu': {'effective_order': True}}, or metrics='chrf'")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .bpe import BPECodec, ByteCodec, CharCodec, GPT2_PATTERN, iter_texts, merges_to_ranks
-from .bpe import _char_byte, _hidden, _train_merges, _utf8, _visible
+from .bpe import _char_byte, _hidden, _train_merges, _utf8
 from .files import atomic_write, check_readable, load_pickle, naming_errors, read_json
 from .hub import check_token_ids
 

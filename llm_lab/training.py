@@ -14,11 +14,11 @@ __getattr__ = finder(__name__)   # TrainingConfig, create_trainer … live on 07
 # %% ../nbs/03b_training.ipynb #2eeeacae
 import math, time, warnings
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from fastcore.basics import patch
 
 from .gpt_model import GPT, check_counts
@@ -34,7 +34,9 @@ def mixed_precision(
     dtype:torch.dtype,  # what products are computed in
 ):                      # a context manager
     "Compute products in `dtype`, while weights and sums stay in float32."
-    if dtype == torch.float16: raise ValueError('float16 needs loss scaling, which fit does not do: use bfloat16 or float32')
+    if dtype == torch.float16:
+        raise ValueError(
+            'float16 needs loss scaling, which fit does not do: use bfloat16 or float32')
     return torch.autocast(device, dtype) if dtype != torch.float32 else nullcontext()
 
 # %% ../nbs/03b_training.ipynb #2584944b
@@ -74,7 +76,9 @@ def _sum_scores(model:'GPT', data_loader, split:str, n_batches:int) -> list:
         nats += model.sum_loss(*batch).item()
         real = batch[1][batch[1] >= 0].cpu()
         n_tokens += len(real)
-        if sizes is not None: n_bytes += int(sizes[real].sum()) - leading_spaces(model.tokenizer, batch[0].cpu(), batch[1].cpu())
+        if sizes is not None:
+            n_bytes += int(sizes[real].sum()) - leading_spaces(model.tokenizer, batch[0].cpu(),
+                batch[1].cpu())
     return [nats, n_tokens, n_bytes]
 
 def estimate_loss(
@@ -131,7 +135,8 @@ class Exchange:
     ) -> list:           # this process's micro-batches
         "What this process computes in a step."
         rank = process_rank()
-        if rank: torch.manual_seed(seed + 1_000_003*step + rank)   # a checkpoint holds the state of process 0; the others draw by the step
+        # a checkpoint holds the state of process 0; the others draw by the step
+        if rank: torch.manual_seed(seed + 1_000_003*step + rank)
         return [loader.get_batch('train', step*n + i) for i in range(n)]
 
     def micro_batch(self,
@@ -195,9 +200,11 @@ def train_step(
         loss += part.detach()
     exchange.finish()
     loss = all_sum(loss).item()
-    moving = [p for p in model.parameters() if p.requires_grad]                # a frozen one may hold a gradient of before
+    # a frozen one may hold a gradient of before
+    moving = [p for p in model.parameters() if p.requires_grad]
     norm = nn.utils.clip_grad_norm_(moving, grad_clip or math.inf)
-    if hasattr(norm, 'full_tensor'): norm = norm.full_tensor()                 # of parameters that are spread over processes
+    # of parameters that are spread over processes
+    if hasattr(norm, 'full_tensor'): norm = norm.full_tensor()
     norm = norm.item()
     _check_finite('loss', loss)
     _check_finite('length of the gradient', norm)
@@ -240,8 +247,10 @@ class FitSettings:
         lr_share(0, self.max_iters, schedule=self.schedule)
         for interval in (self.eval_interval, self.save_interval, self.sample_interval): Every(interval)
         if self.patience is not None: check_counts(patience=self.patience)
-        if self.parallel not in (None, 'ddp', 'fsdp'): raise ValueError(f"unknown parallel {self.parallel!r}; known: None, 'ddp', 'fsdp'")
-        if self.parallel == 'fsdp' and self.compile: raise ValueError("compile=True goes with parallel='ddp', not with 'fsdp'")
+        if self.parallel not in (None, 'ddp', 'fsdp'):
+            raise ValueError(f"unknown parallel {self.parallel!r}; known: None, 'ddp', 'fsdp'")
+        if self.parallel == 'fsdp' and self.compile:
+            raise ValueError("compile=True goes with parallel='ddp', not with 'fsdp'")
         if self.keep_best and self.checkpoints is None and self.checkpoint_dir is None:
             raise ValueError('keep_best needs a place to save into: give checkpoint_dir or checkpoints')
 
@@ -493,7 +502,9 @@ def record_step(self:TrainingRun,
 def record_eval(self:TrainingRun):
     "Score the validation split; the last time, after saving, since a score may take long."
     if self.is_last: self.save('final')
-    with self.averaged(): score = estimate_loss(self.model, self.exchange.share(self.loader), max_batches=self.settings.eval_batches, dtype=self.dtype)
+    with self.averaged():
+        score = estimate_loss(self.model, self.exchange.share(self.loader),
+            max_batches=self.settings.eval_batches, dtype=self.dtype)
     values = dict(eval_loss=score['loss'])
     if 'bits_per_byte' in score: values['eval_bits_per_byte'] = score['bits_per_byte']
     self.note_score(score['loss'])
@@ -529,7 +540,8 @@ def save(self:TrainingRun,
     self.keep_state()
     self.state.adapters = kept_adapters(self.model)
     try:
-        with self.averaged() if name == 'best' else nullcontext(): self.saver.save(self.model, self.optimizer, name=name)
+        with self.averaged() if name == 'best' else nullcontext():
+            self.saver.save(self.model, self.optimizer, name=name)
     except OSError as e:
         if name != 'recent': raise
         warnings.warn(f'{e}; training goes on, and a minute later tries again')
@@ -668,7 +680,8 @@ def start_run(
     run = TrainingRun(model, data_loader, optimizer, settings, state or earlier or model.train_state, exchange)
     run.is_taken_up = earlier is not None
     if run.state.data and hasattr(data_loader, 'load_state_dict'): data_loader.load_state_dict(run.state.data)
-    if earlier and optimizer and run.state.optimizer: load_optimizer_state(optimizer, run.state.optimizer, keep_rates=True)
+    if earlier and optimizer and run.state.optimizer:
+        load_optimizer_state(optimizer, run.state.optimizer, keep_rates=True)
     exchange.settle(run.optimizer, saver)
     run.saved = run.state.step
     _check_start(run)
@@ -685,7 +698,8 @@ def start_run(
         except FloatingPointError as e: raise FloatingPointError(f'{e}{run.rescue(e)}') from None
         except Exception as e:
             kept = run.rescue(e)
-            if was_lost(e): raise LostProcess(f'another process of this run has ended{kept}; the same command goes on') from None
+            if was_lost(e):
+                raise LostProcess(f'another process of this run has ended{kept}; the same command goes on') from None
             raise
         finally:
             run.state.optimizer = run.optimizer.state_dict()
