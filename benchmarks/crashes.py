@@ -1,10 +1,10 @@
 """A save killed at every call to the file system, and one that fails there with a full disk or a broken one; whole trainings killed at random instants and resumed.
 
-    python benchmarks/crashes.py [--share 1] [--seed 0] [--dir FOLDER] [--only kills faults trainings]
+    python benchmarks/crashes.py [--share 1] [--seed 0] [--dir FOLDER] [--only kills faults trainings] [--processes 1 2]
 
 After every kill and every fault the newest complete checkpoint is loaded, every sha256 compared, and its weights, optimizer and step must belong together; after a share of them
 the next save must work and leave nothing behind. A training that was killed goes on until it is finished, and must then have the same weights, optimizer and random state as one
-that nobody disturbed; of two processes that train together one is killed, and the other must end by itself. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
+that nobody disturbed; of two processes that train together one is killed, and the other must end by itself or, where the two had not met yet, when torchrun would tell it to. `--share 0.05` does every twentieth. Printed is one row per scene; exit 1 if anything was lost, mixed up or different.
 """
 import argparse, errno, hashlib, os, random, shutil, signal, socket, sys, tempfile, time, traceback, warnings
 from pathlib import Path
@@ -228,6 +228,7 @@ def over(pids, seconds):
             pids[:] = left
             return None
         time.sleep(.002)
+    pids.clear()
     return codes
 
 def hunted(root, settings, usual, rng):
@@ -241,7 +242,9 @@ def hunted(root, settings, usual, rng):
             prey = rng.choice(pids)                              # of two processes one: the other has to notice
             os.kill(prey, signal.SIGKILL)
             n_kills += 1
-            if over(pids, 60) is None:
+            if over(pids, 5) is None:                            # it waits for one that never came: torchrun ends it so
+                for pid in pids: os.kill(pid, signal.SIGTERM)
+            if pids and over(pids, 60) is None:
                 for pid in pids: os.kill(pid, signal.SIGKILL)
                 over(pids, 60)
                 return n_kills, ['the other process did not end']
@@ -249,11 +252,12 @@ def hunted(root, settings, usual, rng):
             codes = {}
         return n_kills, [c for c in codes.values() if c]
 
-def trainings(work, share, rng):
+def trainings(work, share, rng, processes):
     "Kill trainings at random instants until they are done; each kill and each start is the same process image, with everything imported."
     every = [dict(processes=1, muon=m, accum=a, every=e, async_save=s, keep_last=k) for m in (True, False) for a in (1, 3) for e in (1, 2) for s in (False, True) for k in (None, 2)]
     two = [dict(processes=2, muon=m, accum=a, every=e, async_save=False, keep_last=None) for m in (True, False) for a in (1, 3) for e in (1, 2)]
-    some = [s for kind in (every, two) for s in rng.sample(kind, max(1, round(share*len(kind))))]
+    kinds = [kind for n,kind in ((1, every), (2, two)) if n in processes]
+    some = [s for kind in kinds for s in rng.sample(kind, max(1, round(share*len(kind))))]
     n_kills = n_same = 0
     began = len(wrong)
     for i,settings in enumerate(some):
@@ -280,6 +284,7 @@ def main():
     args.add_argument('--seed', type=int, default=0)
     args.add_argument('--dir', type=Path, help='where to write (default: a temporary folder)')
     args.add_argument('--only', nargs='*', default=['kills', 'faults', 'trainings'])
+    args.add_argument('--processes', nargs='*', type=int, default=[1, 2], help='of a training')
     args = args.parse_args()
     if not hasattr(os, 'fork'): sys.exit('this needs a POSIX system')
     import torch
@@ -291,7 +296,7 @@ def main():
         newest_step(Path(d)/'first')
         kinds = ['kill']*('kills' in args.only) + ['ENOSPC', 'EIO']*('faults' in args.only)
         if kinds: at_every_call(Path(d), kinds, args.share, rng)
-        if 'trainings' in args.only: trainings(Path(d), args.share, rng)
+        if 'trainings' in args.only: trainings(Path(d), args.share, rng, args.processes)
     print(f'{time.time() - began:.0f} s, {len(wrong)} wrong')
     for said in wrong[:20]: print('  ', said)
     sys.exit(1 if wrong else 0)

@@ -144,8 +144,9 @@ def open_file(name):
 
 def resume(folder):
     from llm_lab.checkpoint import CheckpointManager
+    from llm_lab.files import naming_errors
     model,state = CheckpointManager('', root=folder.parent).load(folder)
-    model.configure_optimizer(learning_rate=1e-3, state=state)
+    with naming_errors(folder): model.configure_optimizer(learning_rate=1e-3, state=state)       # whoever calls this knows the folder
 
 def info(folder):
     from llm_lab.opening import get_model_info

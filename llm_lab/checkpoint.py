@@ -12,7 +12,8 @@ from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/04_checkpoint.ipynb #5fdeb875
-import json, math, os, re, shutil, struct, warnings
+import gc, json, math, os, re, shutil, struct, warnings
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from fastcore.basics import patch
@@ -280,6 +281,15 @@ def _give_run(model, folder:Path) -> dict|None:
         put_adapters(model, values['adapters'])
     return optimizer
 
+@contextmanager
+def _no_collection():
+    "Many objects at once would make Python look through all of torch for garbage: a third of the time of a load, and nothing is found."
+    was_on = gc.isenabled()
+    gc.disable()
+    try: yield
+    finally:
+        if was_on: gc.enable()
+
 def read_checkpoint(
     folder:Path,             # a complete checkpoint folder
     verify:bool=False,       # also compare the sha256 of every file
@@ -297,7 +307,7 @@ def read_checkpoint(
         return read_sharded(folder, changes, dtype)
     config,unknown = read_config(folder)
     has_tokenizer = (folder/'tokenizer.json').exists()
-    with ThreadPoolExecutor(1) as pool:          # a large vocabulary takes as long as the weights: read both at once
+    with _no_collection(), ThreadPoolExecutor(1) as pool:        # a large vocabulary takes as long as the weights: read both at once
         tokenizer = pool.submit(Tokenizer.load, folder) if has_tokenizer else None
         weights = read_tensors(folder/'model.safetensors')
         if 'lm_head.weight' in weights: config['tie_weights'] = False     # two heads in the file win over the flag

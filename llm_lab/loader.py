@@ -11,7 +11,7 @@ from ._moved import finder
 __getattr__ = finder(__name__)   # names of 0.1 that moved are still found here
 
 # %% ../nbs/00_loader.ipynb #b53e1682
-import logging, os, re, threading
+import logging, mmap, os, re, threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -103,21 +103,23 @@ _torch_name = dict(F64='float64', F32='float32', F16='float16', BF16='bfloat16')
 def _convert(file, place:tuple, dtype, piece:int=1 << 21):
     "Read a tensor piece by piece: only the converted one takes memory."
     import torch
-    stored,shape,first,_ = place
+    stored,shape,first,last = place
     tensor = torch.empty(shape, dtype=dtype)
     flat = tensor.view(-1)
-    buffer = torch.empty(min(piece, len(flat)), dtype=getattr(torch, _torch_name[stored]))
-    with open(file, 'rb', buffering=0) as f:
-        f.seek(first)
-        for i in range(0, len(flat), piece):
-            part = buffer[:len(flat) - i]
-            raw = memoryview(part.view(torch.uint8).numpy())
-            while raw:
-                n = f.readinto(raw)
-                if not n: raise ModelFilesError(f'{file} became shorter while it was read')
-                raw = raw[n:]
-            flat[i:i+piece].copy_(part)
+    if not len(flat): return tensor
+    with open(file, 'rb') as f: mapped = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
+    if len(mapped) < last: raise ModelFilesError(f'{file} became shorter while it was read')
+    numbers = torch.frombuffer(mapped, dtype=getattr(torch, _torch_name[stored]), count=len(flat), offset=first)
+    for i in range(0, len(flat), piece):
+        flat[i:i+piece].copy_(numbers[i:i+piece])
+        at = first + i*numbers.element_size()
+        _forget(mapped, at, min(at + piece*numbers.element_size(), last))
     return tensor
+
+def _forget(mapped, first:int, last:int):
+    "What has been read of a file needs no memory any more; Windows sees to that by itself."
+    start = first//mmap.PAGESIZE*mmap.PAGESIZE
+    if hasattr(mmap, 'MADV_DONTNEED'): mapped.madvise(mmap.MADV_DONTNEED, start, last - start)
 
 class _OnDisk:
     "A tensor still in its file: transformers asks for it by `[...]`, then `.to`, when its place in the model is ready."
