@@ -255,10 +255,12 @@ def moved(self:Ledger,
     if self.read != other.read: raise ValueError(f'the ledgers are of different datasets: {self.read} and {other.read} rows read')
     mine = {d['row']: d for d in self.dropped}
     theirs = {d['row']: d for d in other.dropped}
-    stays = [mine[r] for r in sorted(mine.keys() - theirs.keys())]
-    goes = [theirs[r] for r in sorted(theirs.keys() - mine.keys())]
-    differ = [mine[r] for r in sorted(mine.keys() & theirs.keys()) if mine[r]['rule'] != theirs[r]['rule']]
-    return {'stays': stays, 'goes': goes, 'other rule': differ}
+    found = {'stays': [], 'goes': [], 'other rule': []}
+    for row in sorted(mine.keys() | theirs.keys()):
+        if row not in theirs: found['stays'].append(mine[row])
+        elif row not in mine: found['goes'].append(theirs[row])
+        elif mine[row]['rule'] != theirs[row]['rule']: found['other rule'].append(mine[row])
+    return found
 
 # %% ../nbs/01_data_cleaning.ipynb #374b0715
 def rows_at_once(
@@ -381,7 +383,9 @@ def __call__(self:Rule,
 ):      # whether it stays, or what stays of it
     "A text or a row: does it stay? A batch of rows: those that stay. A dataset: the cleaned dataset."
     if isinstance(x, str): return not self.judge(x)[1].dropped
-    if hasattr(x, 'column_names'): return clean_dataset(x, [self])[0] if hasattr(x, '__len__') else x.map(self, batched=True)
+    if hasattr(x, 'column_names'):
+        is_stream = not hasattr(x, '__len__')
+        return x.map(self, batched=True) if is_stream else clean_dataset(x, [self])[0]
     if isinstance(x['text'], str): return not self.judge(x['text'])[1].dropped
     judged = [self.judge(str(text)) for text in x['text']]
     stay = [i for i,(_,verdict) in enumerate(judged) if not verdict.dropped]
@@ -446,9 +450,13 @@ def _book(ledger:Ledger, records:list):
     "One rule on one part or on many: sums, the dropped rows in their order, the five that only just stayed."
     steps = [record['step'] for record in records]
     total = {key: sum(step[key] for step in steps) for key in ('dropped', 'edited', 'wall_s')}
-    ledger.steps.append(dict(steps[0], **total, left=ledger.kept - total['dropped']))
-    ledger.dropped += sorted((entry for record in records for entry in record['dropped']), key=itemgetter('row'))
-    near = sorted((pair for record in records for pair in record['near']), key=lambda pair: (pair[0], pair[1]['row']))
+    left = ledger.kept - total['dropped']
+    ledger.steps.append(dict(steps[0], **total, left=left))
+    dropped = [entry for record in records for entry in record['dropped']]
+    dropped.sort(key=itemgetter('row'))
+    ledger.dropped += dropped
+    near = [pair for record in records for pair in record['near']]
+    near.sort(key=lambda pair: (pair[0], pair[1]['row']))
     ledger.near += [entry for _,entry in near[:5]]
 
 def _entries(name:str, before, which, rows, found, twins) -> list[dict]:
@@ -529,12 +537,20 @@ def edges(
 
 def _edge(measure:str, sign:str, end:float, values:list, texts:list) -> dict:
     "One end of a limit: the nearest values on both of its sides."
-    def stays(value): return value >= end if sign == '≥' else value <= end
-    def nearest(side): return min(side, key=lambda v: abs(v[0]-end), default=(math.nan, None))
-    def shown(i): return '(none in this dataset)' if i is None else snippet(texts[i], 50)
-    stay,i = nearest([v for v in values if stays(v[0])])
-    go,j = nearest([v for v in values if not stays(v[0])])
-    return {'measure': measure, 'stays if': f'{sign} {end:g}', 'just stays': f'{stay:.3g}', 'text': shown(i), 'just goes': f'{go:.3g}', 'text ': shown(j)}
+    inside,outside = [],[]
+    for value,i in values:
+        stays = value >= end if sign == '≥' else value <= end
+        side = inside if stays else outside
+        side.append((value, i))
+    def nearest(side:list) -> tuple:
+        "(the value next to the end, the text that has it)."
+        value,i = min(side, key=lambda pair: abs(pair[0]-end), default=(math.nan, None))
+        text = '(none in this dataset)' if i is None else snippet(texts[i], 50)
+        return f'{value:.3g}', text
+    row = {'measure': measure, 'stays if': f'{sign} {end:g}'}
+    row['just stays'],row['text'] = nearest(inside)
+    row['just goes'],row['text '] = nearest(outside)
+    return row
 
 def plot_measure(
     ds:'Dataset',    # `datasets.Dataset` with a column text
@@ -617,14 +633,18 @@ class CorpusRule(Rule):
         "As `Rule.apply`, with a twin for each row that goes."
         import numpy as np
         gone,near = self.find(ds, num_proc=num_proc, progress=progress)
-        n,high = len(ds),self.limits[0].high
-        found = dict(dropped=np.zeros(n, bool), edited=np.zeros(n, bool), value=np.full(n, math.nan), threshold=np.full(n, high),
-                     margin=np.full(n, math.inf), measure=[self.limits[0].measure]*n)
+        n = len(ds)
+        limit = self.limits[0]
+        found = dict(dropped=np.zeros(n, bool), edited=np.zeros(n, bool))
+        found['value'] = np.full(n, math.nan)
+        found['threshold'] = np.full(n, limit.high)
+        found['margin'] = np.full(n, math.inf)
+        found['measure'] = [limit.measure]*n
         twins = {}
         for row,(value,twin) in {**gone, **near}.items():
             found['dropped'][row] = row in gone
             found['value'][row] = value
-            found['margin'][row] = abs(value-high)/high
+            found['margin'][row] = abs(value-limit.high)/limit.high
             twins[row] = twin
         stay = np.delete(np.arange(n), list(gone))                         # an array: a list would be pickled number by number
         return (ds.select(stay) if gone else ds), found, twins

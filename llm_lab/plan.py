@@ -473,7 +473,8 @@ def plan_lines(
     "A plan in words."
     minutes = plan.wall_s/60
     shown = f'{plan.wall_s:.0f} s' if minutes < 2 else f'{minutes:.0f} min'
-    text = f'Text  {facts.n_bytes:,} bytes in {facts.n_documents:,} documents, mostly {facts.script} letters'
+    letters = 'without a letter' if facts.script == 'none' else f'mostly {facts.script} letters'
+    text = f'Text  {facts.n_bytes:,} bytes in {facts.n_documents:,} documents, {letters}'
     plans = (
         f'Plan  {plan.n_params/1e6:.2g} M parameters, '
         f'{plan.train_steps:,} steps of {plan.batch_size} rows of {plan.block_size} tokens: '

@@ -26,7 +26,7 @@ from .runtime import progress_bar
 # %% ../nbs/01a_reading.ipynb #491c2c0f
 _packed_ends = '.gz', '.bz2', '.xz', '.zst'
 FILE_TYPES = {'.txt': 'txt', '.text': 'txt', '.md': 'txt', '.markdown': 'txt', '.rst': 'txt', '.tex': 'txt', '.log': 'txt',
-              '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json', '.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.arrow': 'arrow',
+              '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.jsonlines': 'jsonl', '.json': 'json', '.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.arrow': 'arrow', '.feather': 'arrow',
               **dict.fromkeys('''.py .pyi .js .ts .jsx .tsx .c .h .cc .cpp .hpp .cs .java .kt .scala .go .rs .rb .php .pl .lua .r .jl
                 .m .swift .hs .ml .ex .erl .clj .sh .sql .css .cu .f90 .vue'''.split(), 'code')}
 _about = re.compile(r'(readme|license|licence|copying|notice|changelog|contributing|citation|requirements|dataset_infos?|dataset_dict|state|metadata|croissant)\b', re.I)
@@ -41,27 +41,44 @@ def file_type_of(
 
 def _survey(path, file_type=None, recursive=True):
     "The files to read as pairs (file, type), and how many files of each ending are not read."
-    path,known = Path(path),sorted(set(FILE_TYPES.values()))
+    path = Path(path)
+    known = sorted(set(FILE_TYPES.values()))
     if file_type not in (None, *known): raise ValueError(f'unknown file_type {file_type!r}; known: {known}')
     if not path.exists(): raise FileNotFoundError(f'no file or folder {path}')
-    ends = f'{sorted(end for end,kind in FILE_TYPES.items() if kind != "code")} and source code, also packed ({" ".join(_packed_ends)})'
     if path.is_file():
         kind = file_type or file_type_of(path)
-        if kind is None: raise ValueError(f'{path}: {_of_what_kind(path)}; known: {ends}; or name its type, one of {known}, with file_type=…')
+        if kind is None: raise ValueError(f'{path}: {_of_what_kind(path)}; known: {_readable()}; or name its type, one of {known}, with file_type=…')
         return [(path, kind)], Counter()
-    inside = {p: p.relative_to(path) for p in (path.rglob('*') if recursive else path.glob('*')) if p.is_file()}
-    inside = {p: r for p,r in inside.items() if not any(part.startswith('.') for part in r.parts)}
-    found = [(p, file_type_of(p)) for p in sorted(inside, key=lambda p: inside[p].as_posix())]
+    inside = _visible_files(path, recursive)
+    found = [(p, file_type_of(p)) for p in inside]
     wanted = {file_type} if file_type else _wanted(found)
-    files = [(p, kind) for p,kind in found if kind in wanted and (file_type or not _is_about(p, wanted))]
-    left = Counter(_ending(p) for p in inside.keys() - {p for p,_ in files})
-    if not files: raise ValueError(f'no {file_type or "readable"} files in {path}: it holds {dict(left) or "no files"}; readable are {ends}')
+    files = [(p, kind) for p,kind in found if kind in wanted]
+    if file_type is None: files = [(p, kind) for p,kind in files if not _is_about(p, wanted)]
+    read = {p for p,_ in files}
+    left = Counter(_ending(p) for p in inside if p not in read)
+    if not files:
+        raise ValueError(f'no {file_type or "readable"} files in {path}: it holds {dict(left) or "no files"}; readable are {_readable()}')
     return files, Counter() if file_type else left
+
+def _visible_files(folder:Path, recursive:bool) -> list[Path]:
+    "The files of a folder in the order of their names, without hidden ones."
+    every = folder.rglob('*') if recursive else folder.glob('*')
+    places = {p.relative_to(folder): p for p in every if p.is_file()}
+    names = [name for name in places if not any(part.startswith('.') for part in name.parts)]
+    names.sort(key=lambda name: name.as_posix())
+    return [places[name] for name in names]
+
+def _readable() -> str:
+    "The endings that are read."
+    ends = sorted(end for end,kind in FILE_TYPES.items() if kind != 'code')
+    return f'{ends} and source code, also packed ({" ".join(_packed_ends)})'
 
 def _of_what_kind(path:Path) -> str:
     "What is said of a file whose ending is unknown."
     with open(path, 'rb') as f: seems = what_binary(f.read(400))
-    return f'unknown ending, and it seems to be {seems}: get its text out first' if seems else 'unknown ending'
+    if not seems: return 'unknown ending'
+    advice = '' if ':' in seems else ': get its text out first'          # some kinds bring theirs along
+    return f'unknown ending, and it seems to be {seems}{advice}'
 
 def _wanted(found) -> set:
     "The types to read in a folder: source code only where there is nothing else."
@@ -390,11 +407,14 @@ _no_space = r'[^\x00-\x20\x7f-\xa0\x{1680}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{2
 
 def _begin_with_signs(texts):
     "Which texts begin with a letter or another visible sign of ASCII? Nobody has to look further into them."
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:][:len(texts)+1]
-    if not len(ends) or ends[0] == ends[-1]: return np.zeros(len(texts), bool)
+    borders = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:]
+    starts = borders[:len(texts)]
+    ends = borders[1:len(texts)+1]
+    if not len(texts) or starts[0] == ends[-1]: return np.zeros(len(texts), bool)
     signs = np.frombuffer(texts.buffers()[2], np.uint8)
-    first = signs[np.minimum(ends[:-1], len(signs)-1)]
-    return (first > 32) & (first < 127) & (ends[1:] > ends[:-1])
+    first = signs[np.minimum(starts, len(signs)-1)]
+    is_visible = (first > 32) & (first < 127)
+    return is_visible & (ends > starts)
 
 def _kept_units(units, book:_Book):
     "Pairs (text, source) that hold something, or `Rows` of them; empty ones are booked."
