@@ -534,10 +534,11 @@ def record_sample(self:TrainingRun):
 @patch
 def save(self:TrainingRun,
     name:str|None=None,  # None: after the step
+    is_broken_off:bool=False,  # in the middle of the next step: what the last whole one left is kept
 ):
     "Hand model and optimizer to the saver."
     if self.saver is None or self.state.step == self.first_step: return      # nobody to save, or nothing new
-    self.keep_state()
+    if not is_broken_off: self.keep_state()
     self.state.adapters = kept_adapters(self.model)
     try:
         with self.averaged() if name == 'best' else nullcontext():
@@ -570,7 +571,7 @@ def rescue(self:TrainingRun,
     is_good = self.is_whole and not self.exchange.is_spread        # where all have to save together, one cannot alone
     if is_good and isinstance(error, FloatingPointError): is_good = self.is_sane()
     try:
-        if is_good and self.saved != self.state.step: self.save()
+        if is_good and self.saved != self.state.step: self.save(is_broken_off=True)
         newest = self.saver.latest()
     except Exception as e: return f'; saving failed too: {e}'
     return f'; the last good checkpoint is {newest}' if newest else '; no checkpoint was good enough to be saved'
