@@ -7,7 +7,7 @@ __all__ = ['answer_mark', 'split_answer', 'asked_names', 'blank', 'weak_exercise
            'lab_arguments', 'lab']
 
 # %% ../nbs/08e_lab.ipynb #4904d11f
-import ast, builtins, io, itertools, json, symtable, sys, tokenize
+import ast, builtins, io, itertools, json, sys, tokenize
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -40,9 +40,16 @@ def split_answer(
 
 # %% ../nbs/08e_lab.ipynb #d18fd125
 def _bound(source:str) -> set:
-    "Names that code gives a value to, outside of functions."
-    table = symtable.symtable(source, 'cell', 'exec')
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    "Names that code gives a value to, outside of functions and comprehensions."
+    names,todo = set(),[ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): names.add(node.name)
+        elif isinstance(node, ast.alias): names.add(node.asname or node.name.partition('.')[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): names.add(node.id)
+        elif isinstance(node, ast.comprehension): todo += [node.iter, *node.ifs]
+        elif not isinstance(node, ast.Lambda): todo += ast.iter_child_nodes(node)
+    return names
 
 def _used(source:str) -> set:
     "Names that code reads."
