@@ -39,16 +39,18 @@ def split_answer(
     return '\n'.join(lines[:first]), '\n'.join(lines[first:])
 
 # %% ../nbs/08e_lab.ipynb #d18fd125
+_scopes = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+
 def _bound(source:str) -> set:
-    "Names that code gives a value to, outside of functions and comprehensions."
+    "Names that code gives a value to, outside of functions."
     names,todo = set(),[ast.parse(source)]
     while todo:
         node = todo.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): names.add(node.name)
-        elif isinstance(node, ast.alias): names.add(node.asname or node.name.partition('.')[0])
+        if isinstance(node, _scopes): names.add(node.name)
+        elif isinstance(node, ast.alias): names.add((node.asname or node.name).split('.')[0])
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): names.add(node.id)
-        elif isinstance(node, ast.comprehension): todo += [node.iter, *node.ifs]
-        elif not isinstance(node, ast.Lambda): todo += ast.iter_child_nodes(node)
+        has_scope = isinstance(node, (*_scopes, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp))
+        if not has_scope: todo += ast.iter_child_nodes(node)
     return names
 
 def _used(source:str) -> set:
