@@ -153,9 +153,10 @@ def find_mapping(
         return dict(text=text_field)
     if 'text' in low:
         return dict(text=low['text'])
+    names = [c for c in columns if c.lower() != 'rejected'] or list(columns)     # nobody wants to learn those
     raise ValueError(f'the columns {list(columns)} hold neither pairs nor conversations nor {text_field!r}: '
-                     f'say what is what, for example mapping=dict(prompt={list(columns)[0]!r}, '
-                     f'completion={list(columns)[-1]!r})')
+                     f'name two of them prompt and completion, or say which, for example mapping=dict(prompt={names[0]!r}, '
+                     f'completion={names[-1]!r})')
 
 # %% ../nbs/05b_pairs.ipynb #78972ea4
 def _turn(message:dict, where:str) -> dict:

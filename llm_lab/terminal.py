@@ -211,6 +211,7 @@ def pack_texts(
     rows = SimpleNamespace(block_size=block_size, batch_size=1)
     with quiet():
         train,val = split_documents(ds, val_fraction=0.1, seed=seed) if len(ds) > 1 else _cut_in_two(ds)
+        if not len(val): raise ValueError(f'all {len(ds):,} documents are copies of one, so none can be held out: llm-lab clean leaves one of each')
         if isinstance(tokenizer, str):
             source = ds if tokenizer == 'char' else train      # a character that is nowhere else has no id
             tokenizer = make_tokenizer(tokenizer, source, vocab_size)
