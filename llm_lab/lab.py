@@ -7,7 +7,7 @@ __all__ = ['answer_mark', 'split_answer', 'asked_names', 'blank', 'weak_exercise
            'lab_arguments', 'lab']
 
 # %% ../nbs/08e_lab.ipynb #4904d11f
-import ast, builtins, io, itertools, json, symtable, sys, tokenize
+import ast, builtins, io, itertools, json, sys, tokenize
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
@@ -39,10 +39,19 @@ def split_answer(
     return '\n'.join(lines[:first]), '\n'.join(lines[first:])
 
 # %% ../nbs/08e_lab.ipynb #d18fd125
+_scopes = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+
 def _bound(source:str) -> set:
     "Names that code gives a value to, outside of functions."
-    table = symtable.symtable(source, 'cell', 'exec')
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    names,todo = set(),[ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, _scopes): names.add(node.name)
+        elif isinstance(node, ast.alias): names.add((node.asname or node.name).split('.')[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): names.add(node.id)
+        has_scope = isinstance(node, (*_scopes, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp))
+        if not has_scope: todo += ast.iter_child_nodes(node)
+    return names
 
 def _used(source:str) -> set:
     "Names that code reads."
