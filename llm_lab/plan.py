@@ -418,8 +418,12 @@ def plan_run(
     batch_size = given_or(s.batch_size, _batch_for(seen, shape.block_size))
     slots = batch_size*shape.block_size                                # of a step
     steps = max(20, int(seen/slots))
-    step_s = slots*flops_per_token(shape)/flops_per_second(shape.n_embd, held['dropout'])
-    train_s = steps*(step_s + _step_s)/speed
+    step_s = _step_s + slots*flops_per_token(shape)/flops_per_second(shape.n_embd, held['dropout'])
+    if step_s < 2*_step_s:                                             # so small that beginning it costs more than what it computes
+        room = speed*training_seconds(s.minutes, facts.n_bytes, speed)
+        steps = max(20, min(steps, int(room/step_s)))
+        passes = steps*slots/n_tokens
+    train_s = steps*step_s/speed
     return Plan(
         vocab_size=shape.vocab_size,
         block_size=shape.block_size,

@@ -543,13 +543,12 @@ def _fact(name:str, value) -> str:
 
 def _undo(run:Run):
     "Nothing came of it: take away the files that this run made, and the folder if it is empty then."
-    for name in ('run.json', '.lock', 'data/raw.parquet'):
-        file = run.path/name
-        file.unlink(missing_ok=True)
-    for folder in (run.path/'data', run.path):
-        if not folder.is_dir(): continue
-        is_empty = not any(folder.iterdir())
-        if is_empty: folder.rmdir()                     # something else lies there: it stays
+    data = run.path/'data'
+    for name in ('raw.parquet', 'ledger.parquet', 'ledger.json'): (data/name).unlink(missing_ok=True)
+    if data.is_dir() and not any(data.iterdir()): data.rmdir()
+    if data.is_dir(): return                            # it stays, and so does what says that this is a run
+    for name in ('run.json', '.lock'): (run.path/name).unlink(missing_ok=True)
+    if run.path.is_dir() and not any(run.path.iterdir()): run.path.rmdir()
 
 def run_lab(
     settings:Optional[RunSettings]=None,  # what to compute; None: the defaults
