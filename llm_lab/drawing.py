@@ -99,6 +99,9 @@ def sharp_pictures():
     from matplotlib.figure import Figure
     shell = get_ipython()
     if shell is None: return
+    import matplotlib.pyplot as plt
+    plt.close(plt.figure())    # now the notebook's back end has set its own way, at half the size; it does so once
+    shell.display_formatter.formatters['image/png'].pop(Figure, None)
     shell.display_formatter.mimebundle_formatter.for_type(Figure, figure_bundle)
 
 # %% ../nbs/00d_drawing.ipynb #cb30df4e
