@@ -58,6 +58,7 @@ def make_download(folder):
     write_manifest(folder, 'model', repo='own/tiny', revision='0'*40)
 
 def make_adapter(folder):
+    from llm_lab.adapters import save_adapter
     from llm_lab.lora import add_lora
     make_transformers(folder/'base')
     model = small_gpt().to_hf()
@@ -165,7 +166,7 @@ def loader(folder):
     tok('the cat')
 
 def adapter(folder):
-    from llm_lab.adapters import load_adapter, save_adapter
+    from llm_lab.adapters import load_adapter
     computes(load_adapter(small_gpt().to_hf(), folder/'adapter'))
 
 def adapted(folder): open_it(folder/'adapter')
