@@ -696,7 +696,7 @@ def initialize_for_training(self:CheckpointManager,
     if found := self._start_from(): model,state = self._go_on(found, config, kind, text)
     elif init_from_model is not None: model = self._branch_off(init_from_model, config, kind, text)
     else: model = _new_model(config, kind, text)
-    settings = {'muon': False, **optimizer_settings}
+    settings = {'muon': False, **optimizer_settings} | {k: self.run[k] for k in optimizer_settings}
     optimizer = model.to(resolve_device(device)).configure_optimizer(
         learning_rate=self.run['learning_rate'], state=state, **settings)
     return model, optimizer, _run_values(model).get('step', 0)
@@ -710,6 +710,9 @@ def _go_on(self:CheckpointManager, found:Path, config, kind, text) -> tuple:
     _check_fits(f'checkpoint {found.name} of {self.checkpoint_dir}', model,
         _asked_for(config, not is_ours_), kind, text)
     before = read_json(found/'training_state.json').get('run', {}) if is_ours_ else {}
+    if state and 'muon' in self.run and 'muon' not in before:      # a run of plain `fit`: its averages tell
+        from llm_lab.optimizers import _kinds
+        before['muon'] = 'muon' in _kinds(state['param_groups'])
     training = {k: getattr(config, k) for k in _may_differ}
     if differ := compare_configs(model.config.to_dict() | before, training | self.run):
         warnings.warn(f'going on with the saved settings, which differ in {", ".join(differ)}', stacklevel=3)
