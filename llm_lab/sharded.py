@@ -33,6 +33,7 @@ _plain_records = {
 class _RecordsUnpickler(pickle.Unpickler):
     "Reads DCP's table of contents and refuses whatever else a pickle may ask for."
     def find_class(self, module, name):
+        if module == 'pathlib._local': module = 'pathlib'   # Python 3.13 calls it so
         is_dtype = module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype)
         if is_dtype or name in _plain_records.get(module, ()): return super().find_class(module, name)
         raise ValueError(f'the table of contents asks to run {module}.{name}: refused, and nothing was run')
