@@ -510,6 +510,8 @@ def estimate_memory(
             gradients = _bytes_of(model.parameters()) if training else 0
             _rehearse(model, ids, live, training)
     except RuntimeError as e:
+        if type(e).__name__ == 'DynamicOutputShapeException':
+            raise ValueError(f'{config.model_type} cannot be rehearsed by this version of transformers: what it computes depends on numbers; a newer one may do') from None
         if 'BF16' not in str(e) or dtype == torch.bfloat16: raise
         # torch rehearses mixtures of experts in this dtype only
         half = estimate_memory(config, 'bfloat16', training, batch_size, block_size)
